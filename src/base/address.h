@@ -24,4 +24,7 @@ const char *address_format(const struct address *a, char text[ADDRESS_TEXT]);
 /* Parses "host:port", "[v6]:port", ":port" (any address, both families: family 6, ip zero), or "port".
  * Numeric only; -EINVAL otherwise. listener is set to 0. */
 int address_parse(const char *text, struct address *out) NODISCARD;
+/* IPv4 as a mapped address, ::ffff:192.0.2.7, and back: the form of a socket that serves both families. */
+void address_get_ip6(const struct address *a, uint8_t ip[16]);
+void address_set_ip6(struct address *a, const uint8_t ip[16], uint32_t scope);
 bool address_is_loopback(const struct address *a);

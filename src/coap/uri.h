@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "base/address.h"
+
+/* "coap://host[:port]" or "host[:port]" with a numeric host (RFC 7252, 6.1); default port 5683, coaps 5684. */
+struct coap_uri {
+	bool secure;
+	struct address address;
+};
+/* -EINVAL for anything else, a path included (unless it is "/"). */
+int coap_uri_parse(const char *text, struct coap_uri *out) NODISCARD;

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "base/bytes.h"
+#include "model/registry.h"
+
+/*
+ * Content-Formats: between payloads and records. One file per format behind one table. Decoders are strict about the
+ * format and lenient about the client (lwm2m.md, 1.6), never recurse on input, allocate only from the arena.
+ */
+
+enum content_format {
+	FORMAT_TEXT = 0,
+	FORMAT_LINK = 40,
+	FORMAT_OPAQUE = 42,
+	FORMAT_CBOR = 60,
+	FORMAT_SENML_JSON = 110,
+	FORMAT_SENML_CBOR = 112,
+	FORMAT_TLV = 11542,
+	FORMAT_JSON = 11543,
+	FORMAT_LWM2M_CBOR = 11544,
+	FORMAT_OLD_TEXT = 1541, /* before IANA: accepted on input */
+	FORMAT_OLD_TLV = 1542,
+	FORMAT_OLD_JSON = 1543,
+	FORMAT_OLD_OPAQUE = 1544,
+	FORMAT_NONE = 0xFFFF,
+};
+
+enum codec_outcome {
+	CODEC_OK = 0,
+	CODEC_MALFORMED = 1,   /* `error` says what, and where */
+	CODEC_UNSUPPORTED = 2, /* no codec for this format (in this direction, at this depth) */
+	CODEC_MISFIT = 3,      /* encode: a value that this format or the resource's type cannot carry */
+};
+
+struct codec_context {
+	const struct model *model; /* types of resources; NULL or an unknown object: types are guessed, else OPAQUE */
+	struct path base;          /* path of the request: what relative payloads are relative to, and what answers must be within */
+	bool any_path;             /* composites and Send: paths outside of `base` are fine */
+	uint64_t now_ms;           /* Unix time, for relative timestamps */
+	struct arena *arena;       /* decode: owns all that the records point to, except what borrows from the payload */
+	char error[96];            /* out */
+};
+
+struct codec {
+	uint16_t format;
+	const char *name; /* "TEXT", "SENML_CBOR": names of the northbound API */
+	uint8_t max_count_one; /* 1: carries one value only (text, opaque, CBOR) */
+	int (*decode)(struct codec_context *c, struct span payload, struct records *out);
+	int (*encode)(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
+};
+
+/* NULL if unknown. Old numbers find their present codec. */
+const struct codec *codec_find(uint16_t format);
+/* By name, any case. NULL if unknown. */
+const struct codec *codec_find_name(struct span name);
+
+/*
+ * Both return an enum codec_outcome or < 0 (-ENOMEM: the arena's or buffer's ceiling; a payload that wants more is refused).
+ * codec_decode checks paths against `base`, coerces values to the model's types and marks what does not fit as misfit.
+ * `FORMAT_NONE` guesses: a payload without Content-Format is text, unless the path is not a single resource.
+ * codec_encode wants records sorted by path, all within `base`. An instance-level TLV Write has `base` of depth 2.
+ */
+int codec_decode(struct codec_context *c, uint16_t format, struct span payload, struct records *out);
+int codec_encode(struct codec_context *c, uint16_t format, const struct record *items, size_t count, struct buffer *out);

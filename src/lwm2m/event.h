@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "lwm2m/registration.h"
+
+/*
+ * Events for the backends, as they are written to the log: types and compact bodies. They hold what is needed to render
+ * them later without any other state: rendering (JSON) costs only whoever reads.
+ */
+
+enum lwm2m_event_type {
+	EVENT_REGISTERED = 1,
+	EVENT_UPDATED = 2,
+	EVENT_DEREGISTERED = 3,
+	EVENT_NOTIFICATION = 4,
+	EVENT_OBSERVATION_ENDED = 5,
+};
+
+enum deregistration_reason {
+	DEREGISTERED_BY_CLIENT = 1,
+	DEREGISTERED_EXPIRED = 2,
+	DEREGISTERED_REPLACED = 3,
+	DEREGISTERED_BY_API = 4,
+};
+
+/* EVENT_OBSERVATION_ENDED: who ended it. */
+enum observation_end {
+	OBSERVATION_CANCELLED = 1,  /* by the backend */
+	OBSERVATION_REFUSED = 2,    /* the device answered a re-issued Observe with an error or without Observe */
+	OBSERVATION_ERROR = 3,      /* error notification */
+};
+
+/* EVENT_UPDATED: what the Update carried. */
+enum { UPDATE_LIFETIME = 1, UPDATE_LINKS = 2, UPDATE_BINDING = 4, UPDATE_SMS = 8, UPDATE_ADDRESS = 16 };
+
+/* A decoded event; spans borrow from the body. Which members count depends on `type`. */
+struct lwm2m_event {
+	enum lwm2m_event_type type;
+	struct span endpoint;               /* from the store's key, not in the body */
+	struct registration registration;   /* REGISTERED, UPDATED, DEREGISTERED: as after the event */
+	uint64_t seen_ms;                   /* the same: last update, Unix time */
+	uint8_t reason;                     /* DEREGISTERED, OBSERVATION_ENDED */
+	uint8_t update_flags;               /* UPDATED */
+	struct path path;                   /* NOTIFICATION, OBSERVATION_ENDED */
+	uint8_t code;                       /* the same: code of the message, 0 if there was none */
+	uint16_t format;                    /* NOTIFICATION: Content-Format, COAP_FORMAT_NONE if absent */
+	struct object_version lwm2m;        /* NOTIFICATION: to decode the payload with the right model */
+	bool declared;                      /* ... the object's version is known from the registration */
+	struct object_version version;
+	struct span payload;                /* NOTIFICATION */
+};
+
+/* -EPROTO for bytes that are no event body. */
+int lwm2m_event_decode(uint8_t type, struct span endpoint, struct span body, struct lwm2m_event *out);
+/* `record` is the encoded registration (REGISTERED, UPDATED, DEREGISTERED), else empty. */
+int lwm2m_event_encode(const struct lwm2m_event *e, struct span record, struct buffer *out);

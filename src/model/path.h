@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "base/bytes.h"
+
+/* A LwM2M path: object, object instance, resource, resource instance (LwM2M Core 1.1.1, 7). Ids 0..65534. */
+
+enum path_depth { PATH_ROOT = 0, PATH_OBJECT = 1, PATH_INSTANCE = 2, PATH_RESOURCE = 3, PATH_RESOURCE_INSTANCE = 4 };
+
+enum { PATH_TEXT = 32, PATH_ID_NONE = 65535 };
+
+struct path {
+	uint16_t ids[4];
+	uint8_t depth; /* how many of them count; the rest is zero */
+};
+
+/* Parses "/3/0/1" or "3/0/1" (a trailing slash is allowed, "/" and "" are the root). False for anything else. */
+bool path_parse(struct span text, struct path *out);
+/* "/3/0/1", the root is "/". Returns `text`. */
+const char *path_format(const struct path *p, char text[PATH_TEXT]);
+/* Order by ids, a prefix before what is below it: < 0, 0, > 0. */
+int path_compare(const struct path *a, const struct path *b);
+/* `p` is `base` or below it. */
+bool path_is_within(const struct path *p, const struct path *base);
+struct path path_child(struct path parent, uint16_t id);
+struct path path_up_to(struct path p, unsigned depth);

@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Addresses as plain bytes. The one idea is that there is one form for each: a mapped IPv4 address becomes IPv4, unused
- * bytes are zero, and the struct has no padding, so equality and hash are those of its memory.
+ * Addresses as plain bytes. The one idea is that there is one form for each: a mapped IPv4 address becomes
+ * IPv4, unused bytes are zero, and the struct has no padding, so equality and hash are those of its memory.
  * Leaves out names: nothing here asks a resolver.
  */
 

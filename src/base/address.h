@@ -10,7 +10,7 @@ struct address {
 	uint8_t ip[16]; /* IPv4 in the first four bytes, the rest zero */
 	uint32_t scope;
 	uint16_t port;
-	uint8_t family; /* 4 or 6; 0: none */
+	uint8_t family;	  /* 4 or 6; 0: none */
 	uint8_t listener; /* index of the local socket it was seen on and is answered from */
 };
 

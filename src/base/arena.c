@@ -2,10 +2,10 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * An arena is a list of chunks, newest first, of which only the newest has room. The first chunk survives a reset,
- * so that the common datagram costs no malloc at all. What was not handed out, or was forgotten by a reset, is
- * poisoned for AddressSanitizer: use of a datagram's memory after its end is found in tests.
- * Leaves out giving back single pieces.
+ * An arena is a list of chunks, newest first, of which only the newest has room. The first chunk survives a
+ * reset, so that the common datagram costs no malloc at all. What was not handed out, or was forgotten by a
+ * reset, is poisoned for AddressSanitizer: use of a datagram's memory after its end is found in tests. Leaves
+ * out giving back single pieces.
  */
 
 #include "base/arena.h"
@@ -17,7 +17,7 @@ enum { FIRST_CHUNK = 4096, LARGEST_STEP = 65536, ALIGNMENT = alignof(max_align_t
 
 struct arena_chunk {
 	struct arena_chunk *next; /* older */
-	size_t size;              /* of data */
+	size_t size;		  /* of data */
 	size_t used;
 	alignas(max_align_t) uint8_t data[];
 };

@@ -22,7 +22,7 @@
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define PRINTF_LIKE(format, args) __attribute__((format(printf, format, args)))
+#define PRINTF_LIKE(position, args) __attribute__((__format__(__printf__, position, args)))
 #define NODISCARD __attribute__((warn_unused_result))
 
 /* Frees what a local owns when it goes out of scope: `_cleanup_free_ char *text = NULL;` */

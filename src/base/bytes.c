@@ -2,9 +2,9 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * The rarer half of the bounded readers and writers, and buffers on the heap. The one hard idea is that failure is
- * sticky: nobody checks between two fields, and what was written before the failure stays whole, so a caller may
- * also cut back to it. Leaves out everything that knows a format.
+ * The rarer half of the bounded readers and writers, and buffers on the heap. The one hard idea is that
+ * failure is sticky: nobody checks between two fields, and what was written before the failure stays whole,
+ * so a caller may also cut back to it. Leaves out everything that knows a format.
  */
 
 #include "base/bytes.h"

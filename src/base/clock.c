@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * The only place that asks the kernel for the time. Protocol code gets `now` as an argument, so that tests and
- * replays own it. Leaves out resolution below a millisecond: no timer of the protocol needs it.
+ * The only place that asks the kernel for the time. Protocol code gets `now` as an argument, so that tests
+ * and replays own it. Leaves out resolution below a millisecond: no timer of the protocol needs it.
  */
 
 #include "base/clock.h"

@@ -57,6 +57,6 @@ static inline struct list *list_take_first(struct list *head)
 
 #define list_for_each(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
 /* Allows the loop body to remove `node`, and no other. */
-#define list_for_each_safe(node, head) \
+#define list_for_each_safe(node, head)                                                    \
 	for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
 	     node = node##_next, node##_next = node->next)

@@ -2,10 +2,10 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Linear probing over two arrays: a search walks the hashes alone, sixteen to a cache line, and touches an item only
- * where all 32 bits agree. A removal closes its gap by moving later entries of the same run back, so there are no
- * tombstones and a table that churns for years stays as fast as a fresh one.
- * Leaves out shrinking: a table keeps the size of its peak.
+ * Linear probing over two arrays: a search walks the hashes alone, sixteen to a cache line, and touches an
+ * item only where all 32 bits agree. A removal closes its gap by moving later entries of the same run back,
+ * so there are no tombstones and a table that churns for years stays as fast as a fresh one. Leaves out
+ * shrinking: a table keeps the size of its peak.
  */
 
 #include "base/map.h"

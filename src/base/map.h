@@ -16,7 +16,7 @@ typedef bool map_match(const void *item, const void *key);
 struct map {
 	void **items;
 	uint32_t *hashes; /* 0: free */
-	uint32_t mask; /* slots - 1; 0 while nothing is allocated */
+	uint32_t mask;	  /* slots - 1; 0 while nothing is allocated */
 	uint32_t count;
 };
 

@@ -2,9 +2,10 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Slabs of equal objects. A free object holds the link to the next free one in its own first bytes, so an object in
- * use costs nothing extra; the newest slab is carved only as far as it was needed. Free objects are poisoned for
- * AddressSanitizer. Leaves out giving slabs back: what a peak of devices took, the next peak will need again.
+ * Slabs of equal objects. A free object holds the link to the next free one in its own first bytes, so an
+ * object in use costs nothing extra; the newest slab is carved only as far as it was needed. Free objects are
+ * poisoned for AddressSanitizer. Leaves out giving slabs back: what a peak of devices took, the next peak
+ * will need again.
  */
 
 #include "base/pool.h"

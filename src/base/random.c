@@ -2,9 +2,9 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Random bytes behind one pointer, so that tests and replays can have the same ones twice. The kernel's bytes are
- * fetched a block at a time, since a token or message id needs only a few, and are wiped as they are handed out.
- * Leaves out any generator of its own for secrets: the kernel has one.
+ * Random bytes behind one pointer, so that tests and replays can have the same ones twice. The kernel's bytes
+ * are fetched a block at a time, since a token or message id needs only a few, and are wiped as they are
+ * handed out. Leaves out any generator of its own for secrets: the kernel has one.
  */
 
 #include "base/random.h"

@@ -5,21 +5,21 @@
 #include "base/base.h"
 
 /*
- * Settings: one table gives the parser for the INI file, for the environment and for the command line, the text
- * of --help and the reference page in docs/.
+ * Settings: one table gives the parser for the INI file, for the environment and for the command line, the
+ * text of --help and the reference page in docs/.
  *
- * A setting `[http] listen` is also SHOAL_HTTP_LISTEN in the environment and --http-listen on the command line.
- * Later sources win in this order: default, file, environment, command line.
+ * A setting `[http] listen` is also SHOAL_HTTP_LISTEN in the environment and --http-listen on the command
+ * line. Later sources win in this order: default, file, environment, command line.
  */
 
 enum setting_type {
-	SETTING_BOOL,     /* bool */
-	SETTING_UINT,     /* uint64_t, min..max */
+	SETTING_BOOL,	  /* bool */
+	SETTING_UINT,	  /* uint64_t, min..max */
 	SETTING_DURATION, /* uint64_t milliseconds; written as 250ms, 93s, 5m, 24h, 7d; min..max in ms */
-	SETTING_SIZE,     /* uint64_t bytes; written as 512, 64k, 16M, 4G; min..max in bytes */
-	SETTING_STRING,   /* char *, on the heap */
-	SETTING_LIST,     /* char *, on the heap: items separated by commas or spaces */
-	SETTING_CHOICE,   /* unsigned: index into `choices` */
+	SETTING_SIZE,	  /* uint64_t bytes; written as 512, 64k, 16M, 4G; min..max in bytes */
+	SETTING_STRING,	  /* char *, on the heap */
+	SETTING_LIST,	  /* char *, on the heap: items separated by commas or spaces */
+	SETTING_CHOICE,	  /* unsigned: index into `choices` */
 };
 
 struct setting {
@@ -30,15 +30,15 @@ struct setting {
 	size_t offset; /* into the settings struct */
 	uint64_t min, max;
 	const char *const *choices; /* NULL-terminated */
-	const char *fallback;       /* default, in the same notation as a user writes it; NULL: unset */
+	const char *fallback;	    /* default, in the same notation as a user writes it; NULL: unset */
 	const char *placeholder;    /* "ADDRESS", "SECONDS" in --help */
-	const char *help;           /* one sentence, then more for the reference page */
+	const char *help;	    /* one sentence, then more for the reference page */
 };
 
 struct settings_schema {
-	const char *program;    /* "shoald" */
-	const char *prefix;     /* of environment variables: "SHOAL" */
-	const char *usage;      /* the lines above the options in --help */
+	const char *program; /* "shoald" */
+	const char *prefix;  /* of environment variables: "SHOAL" */
+	const char *usage;   /* the lines above the options in --help */
 	const struct setting *settings;
 	size_t count;
 };
@@ -47,12 +47,13 @@ struct settings_schema {
 int settings_init(const struct settings_schema *schema, void *out);
 void settings_deinit(const struct settings_schema *schema, void *out);
 /*
- * Each of the three says on `error` (a FILE) what is wrong - file and line, variable or option, the value, what
- * would be right, the nearest known name for an unknown one - and returns -EINVAL. All errors of a file are reported
- * in one go. A missing file is -ENOENT.
+ * Each of the three says on `error` (a FILE) what is wrong - file and line, variable or option, the value,
+ * what would be right, the nearest known name for an unknown one - and returns -EINVAL. All errors of a file
+ * are reported in one go. A missing file is -ENOENT.
  */
 struct _IO_FILE;
-int settings_load_file(const struct settings_schema *schema, void *out, const char *path, struct _IO_FILE *error);
+int settings_load_file(const struct settings_schema *schema, void *out, const char *path,
+		       struct _IO_FILE *error);
 int settings_load_environment(const struct settings_schema *schema, void *out, struct _IO_FILE *error);
 /* `argv` without the program's name. Operands are not accepted. */
 int settings_load_arguments(const struct settings_schema *schema, void *out, int argc, char **argv,

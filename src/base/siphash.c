@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * SipHash-2-4 as its paper describes it: two rounds per word of eight bytes, four at the end. The last word holds
- * what is left over and the length. Leaves out the variants with other round counts or 128 bits.
+ * SipHash-2-4 as its paper describes it: two rounds per word of eight bytes, four at the end. The last word
+ * holds what is left over and the length. Leaves out the variants with other round counts or 128 bits.
  */
 
 #include "base/siphash.h"

@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * The two operations on spans that are more than a comparison. The hard part of the number is to refuse what does
- * not fit before it overflows. No signs, no blanks, no other bases.
+ * The two operations on spans that are more than a comparison. The hard part of the number is to refuse what
+ * does not fit before it overflows. No signs, no blanks, no other bases.
  */
 
 #include "base/span.h"

@@ -2,12 +2,13 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * A deadline is a number with eleven digits of six bits. A timer lies at the level of the highest digit in which its
- * deadline differs from the wheel's time, in the slot named by that digit. Two things follow, and they carry the whole
- * file: every occupied slot lies ahead of the wheel's own digit, and everything in a lower level is due before
- * anything in a higher one. So the next slot to look at is the first occupied one of the lowest occupied level,
- * found by a count of trailing zeroes; time jumps straight to it, however far it is, and a slot above level 0 is
- * then dealt out to the levels below. A timer moves at most once per level in its life.
+ * A deadline is a number with eleven digits of six bits. A timer lies at the level of the highest digit in
+ * which its deadline differs from the wheel's time, in the slot named by that digit. Two things follow, and
+ * they carry the whole file: every occupied slot lies ahead of the wheel's own digit, and everything in a
+ * lower level is due before anything in a higher one. So the next slot to look at is the first occupied one
+ * of the lowest occupied level, found by a count of trailing zeroes; time jumps straight to it, however far
+ * it is, and a slot above level 0 is then dealt out to the levels below. A timer moves at most once per level
+ * in its life.
  *
  * Leaves out the clock: time comes from the caller.
  */
@@ -110,7 +111,8 @@ static bool next_slot(const struct timers *w, unsigned *level, unsigned *slot, u
 		if (!occupied)
 			continue;
 		*slot = (unsigned)__builtin_ctzll(occupied);
-		higher = shift + DIGIT_BITS < 64 ? w->wheel_ms >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS) : 0;
+		higher = shift + DIGIT_BITS < 64 ? w->wheel_ms >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS)
+						 : 0;
 		*at_ms = higher | (uint64_t)*slot << shift;
 		return true;
 	}

@@ -11,8 +11,8 @@
 
 struct timer;
 /*
- * Called once by timers_advance, with its `now_ms`; the timer is no longer set and may be set again or freed, as may
- * any other. What a callback sets to a deadline that has passed waits for the next advance.
+ * Called once by timers_advance, with its `now_ms`; the timer is no longer set and may be set again or freed,
+ * as may any other. What a callback sets to a deadline that has passed waits for the next advance.
  */
 typedef void timer_fn(struct timer *t, uint64_t now_ms);
 
@@ -29,7 +29,7 @@ struct timers {
 	uint64_t now_ms;
 	uint64_t wheel_ms; /* how far the wheel has turned: behind now_ms only while timers_advance runs */
 	size_t count;
-	struct list overdue; /* set to a time that had already passed, oldest first */
+	struct list overdue;		 /* set to a time that had already passed, oldest first */
 	uint64_t occupied[TIMER_LEVELS]; /* bit per slot */
 	struct list slots[TIMER_LEVELS][TIMER_SLOTS];
 };

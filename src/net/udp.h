@@ -6,8 +6,8 @@
 #include "base/span.h"
 
 /*
- * Datagrams in batches. One socket serves both families when bound to the IPv6 wildcard. Knows nothing of CoAP.
- * Behind "receive a batch / send a batch" another way to move datagrams may stand later.
+ * Datagrams in batches. One socket serves both families when bound to the IPv6 wildcard. Knows nothing of
+ * CoAP. Behind "receive a batch / send a batch" another way to move datagrams may stand later.
  */
 
 enum { UDP_BATCH = 64, UDP_DATAGRAM_MAX = 2048 };
@@ -22,9 +22,10 @@ struct datagram {
 struct udp_socket;
 
 /*
- * Binds to `at` (port 0: any free one; IPv6 wildcard: both families where the kernel has IPv6, else IPv4 alone).
- * `listener` is written into every peer address received here. Asks for large kernel buffers and takes what it gets.
- * On success *out is owned by the caller. Errors: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ...
+ * Binds to `at` (port 0: any free one; IPv6 wildcard: both families where the kernel has IPv6, else IPv4
+ * alone). `listener` is written into every peer address received here. Asks for large kernel buffers and
+ * takes what it gets. On success *out is owned by the caller. Errors: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL,
+ * ...
  */
 int udp_open(const struct address *at, uint8_t listener, struct udp_socket **out) NODISCARD;
 struct udp_socket *udp_free(struct udp_socket *s);
@@ -32,14 +33,15 @@ int udp_fd(const struct udp_socket *s);
 /* The address it is bound to, with the port in use. */
 struct address udp_local(const struct udp_socket *s);
 /*
- * Receives what is there, at most UDP_BATCH datagrams, without waiting. Returns their number (0: nothing there) or
- * < 0. *batch is borrowed until the next call. Errors that a peer causes (ICMP) are swallowed and counted.
+ * Receives what is there, at most UDP_BATCH datagrams, without waiting. Returns their number (0: nothing
+ * there) or < 0. *batch is borrowed until the next call. Errors that a peer causes (ICMP) are swallowed and
+ * counted.
  */
 int udp_receive(struct udp_socket *s, const struct datagram **batch);
 
 /*
- * Queues one datagram (copied); a full queue is flushed first. Never blocks: what the kernel has no room for is
- * dropped and counted, as the network might; CoAP retransmits.
+ * Queues one datagram (copied); a full queue is flushed first. Never blocks: what the kernel has no room for
+ * is dropped and counted, as the network might; CoAP retransmits.
  */
 void udp_send(struct udp_socket *s, const struct address *to, struct span data);
 /* Hands all queued datagrams to the kernel. */

@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
-#include "base/base.h"
+#include "base/span.h"
 
 /*
  * Settings: one table gives the parser for the INI file, for the environment and for the command line, the
@@ -27,8 +27,8 @@ struct setting {
 	const char *name;
 	char letter; /* short option, or 0 */
 	enum setting_type type;
-	size_t offset; /* into the settings struct */
-	uint64_t min, max;
+	size_t offset;		    /* into the settings struct */
+	uint64_t min, max;	    /* max 0: no ceiling */
 	const char *const *choices; /* NULL-terminated */
 	const char *fallback;	    /* default, in the same notation as a user writes it; NULL: unset */
 	const char *placeholder;    /* "ADDRESS", "SECONDS" in --help */
@@ -49,7 +49,13 @@ void settings_deinit(const struct settings_schema *schema, void *out);
 /*
  * Each of the three says on `error` (a FILE) what is wrong - file and line, variable or option, the value,
  * what would be right, the nearest known name for an unknown one - and returns -EINVAL. All errors of a file
- * are reported in one go. A missing file is -ENOENT.
+ * are reported in one go. A missing file is -ENOENT, and nothing is said; a file that cannot be read is
+ * reported, with its own errno.
+ *
+ * The file: a list may be spread over several lines of the same name; any other name given twice is an error.
+ * A line has at most 196 characters. The environment: an unknown variable is an error only if its name is
+ * close to a known one, because others put variables with our prefix there (Kubernetes does for every
+ * service). The command line: --name value, --name=value, for a bool --name and --no-name; -c value, -cvalue.
  */
 struct _IO_FILE;
 int settings_load_file(const struct settings_schema *schema, void *out, const char *path,
@@ -58,6 +64,8 @@ int settings_load_environment(const struct settings_schema *schema, void *out, s
 /* `argv` without the program's name. Operands are not accepted. */
 int settings_load_arguments(const struct settings_schema *schema, void *out, int argc, char **argv,
 			    struct _IO_FILE *error);
+/* The next item of a SETTING_LIST; *cursor starts at its text (may be NULL). False at the end. */
+bool settings_list_next(const char **cursor, struct span *item);
 void settings_print_help(const struct settings_schema *schema, struct _IO_FILE *to);
 /* The reference page: Markdown, one table per section. */
 void settings_print_reference(const struct settings_schema *schema, struct _IO_FILE *to);

@@ -40,6 +40,10 @@ struct lwm2m_event {
 	struct span endpoint;               /* from the store's key, not in the body */
 	struct registration registration;   /* REGISTERED, UPDATED, DEREGISTERED: as after the event */
 	uint64_t seen_ms;                   /* the same: last update, Unix time */
+	bool replaces;                      /* REGISTERED: the device was registered already; readers see a DEREGISTRATION of */
+	struct registration previous;       /* ... this one (reason: replaced) before it, which has no place of its own in the log */
+	uint64_t previous_seen_ms;
+	struct span previous_record;        /* `previous`, encoded; empty: replaces is false */
 	uint8_t reason;                     /* DEREGISTERED, OBSERVATION_ENDED */
 	uint8_t update_flags;               /* UPDATED */
 	struct path path;                   /* NOTIFICATION, OBSERVATION_ENDED */

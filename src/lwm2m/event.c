@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * Event bodies: small, versioned by their type number, and complete, so that whoever reads the log later needs no other
+ * state. Registrations are kept as the record they were stored as.
+ */
+
+#include <errno.h>
+
+#include "lwm2m/event.h"
+
+static void write_span32(struct buffer *out, struct span s)
+{
+	buffer_uint(out, s.len, 4);
+	buffer_bytes(out, s);
+}
+
+static struct span read_span32(struct reader *r)
+{
+	return reader_bytes(r, reader_u32(r));
+}
+
+static void write_path(struct buffer *out, const struct path *p)
+{
+	buffer_u8(out, p->depth);
+	for (unsigned i = 0; i < p->depth; i++)
+		buffer_uint(out, p->ids[i], 2);
+}
+
+static void read_path(struct reader *r, struct path *p)
+{
+	p->depth = reader_u8(r);
+	if (p->depth > PATH_RESOURCE_INSTANCE) {
+		r->failed = true;
+		p->depth = 0;
+	}
+	for (unsigned i = 0; i < p->depth; i++)
+		p->ids[i] = reader_u16(r);
+}
+
+static void encode_registered(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	buffer_uint(out, e->seen_ms, 8);
+	write_span32(out, record);
+	buffer_uint(out, e->previous_seen_ms, 8);
+	buffer_bytes(out, e->previous_record);
+}
+
+static int decode_registered(struct reader *r, struct lwm2m_event *e)
+{
+	struct span record;
+
+	e->seen_ms = reader_u64(r);
+	record = read_span32(r);
+	e->previous_seen_ms = reader_u64(r);
+	e->previous_record = reader_rest(r);
+	if (r->failed || registration_decode(record, &e->registration) < 0)
+		return -EPROTO;
+	e->replaces = e->previous_record.len > 0;
+	return e->replaces ? registration_decode(e->previous_record, &e->previous) : 0;
+}
+
+static void encode_updated(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	buffer_u8(out, e->update_flags);
+	buffer_uint(out, e->seen_ms, 8);
+	buffer_bytes(out, record);
+}
+
+static int decode_updated(struct reader *r, struct lwm2m_event *e)
+{
+	e->update_flags = reader_u8(r);
+	e->seen_ms = reader_u64(r);
+	return registration_decode(reader_rest(r), &e->registration);
+}
+
+static void encode_deregistered(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	buffer_u8(out, e->reason);
+	buffer_uint(out, e->seen_ms, 8);
+	buffer_bytes(out, record);
+}
+
+static int decode_deregistered(struct reader *r, struct lwm2m_event *e)
+{
+	e->reason = reader_u8(r);
+	e->seen_ms = reader_u64(r);
+	return registration_decode(reader_rest(r), &e->registration);
+}
+
+static void encode_notification(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	(void)record;
+	write_path(out, &e->path);
+	buffer_u8(out, e->code);
+	buffer_uint(out, e->format, 2);
+	buffer_u8(out, e->lwm2m.major);
+	buffer_u8(out, e->lwm2m.minor);
+	buffer_u8(out, e->declared);
+	buffer_u8(out, e->version.major);
+	buffer_u8(out, e->version.minor);
+	buffer_bytes(out, e->payload);
+}
+
+static int decode_notification(struct reader *r, struct lwm2m_event *e)
+{
+	read_path(r, &e->path);
+	e->code = reader_u8(r);
+	e->format = reader_u16(r);
+	e->lwm2m.major = reader_u8(r);
+	e->lwm2m.minor = reader_u8(r);
+	e->declared = reader_u8(r) != 0;
+	e->version.major = reader_u8(r);
+	e->version.minor = reader_u8(r);
+	e->payload = reader_rest(r);
+	return 0;
+}
+
+static void encode_observation_ended(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	(void)record;
+	write_path(out, &e->path);
+	buffer_u8(out, e->reason);
+	buffer_u8(out, e->code);
+}
+
+static int decode_observation_ended(struct reader *r, struct lwm2m_event *e)
+{
+	read_path(r, &e->path);
+	e->reason = reader_u8(r);
+	e->code = reader_u8(r);
+	return 0;
+}
+
+static const struct {
+	void (*encode)(const struct lwm2m_event *e, struct span record, struct buffer *out);
+	int (*decode)(struct reader *r, struct lwm2m_event *e);
+} event_types[] = {
+	[EVENT_REGISTERED] = {encode_registered, decode_registered},
+	[EVENT_UPDATED] = {encode_updated, decode_updated},
+	[EVENT_DEREGISTERED] = {encode_deregistered, decode_deregistered},
+	[EVENT_NOTIFICATION] = {encode_notification, decode_notification},
+	[EVENT_OBSERVATION_ENDED] = {encode_observation_ended, decode_observation_ended},
+};
+
+int lwm2m_event_encode(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	assert(e->type > 0 && e->type < ARRAY_SIZE(event_types));
+	event_types[e->type].encode(e, record, out);
+	return out->failed ? -ENOSPC : 0;
+}
+
+int lwm2m_event_decode(uint8_t type, struct span endpoint, struct span body, struct lwm2m_event *out)
+{
+	struct reader r = reader_of(body);
+	int err;
+
+	*out = (struct lwm2m_event){.type = type, .endpoint = endpoint};
+	if (type == 0 || type >= ARRAY_SIZE(event_types))
+		return -EPROTO;
+	err = event_types[type].decode(&r, out);
+	return r.failed ? -EPROTO : err;
+}

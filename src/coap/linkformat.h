@@ -5,19 +5,23 @@
 #include "base/bytes.h"
 
 /*
- * RFC 6690 link-format, read leniently: any white space between parts, quoted or bare values, unknown and repeated
- * parameters, empty links ("," ",") skipped. Allocates nothing, does not recurse.
+ * RFC 6690 link-format, read leniently: any white space between parts, quoted or bare values, unknown and
+ * repeated parameters, empty links ("," ",") skipped. Allocates nothing, does not recurse.
+ *
+ * LwM2M 1.0 begins the answer to Bootstrap-Discover with an item that is no link: `lwm2m="1.0",</0/0>`. Such
+ * an item, `name=value` where a link should be, comes out as a link with target.data == NULL and itself as
+ * the parameters.
  */
 
 struct link_param {
 	struct span name;
-	struct span value;  /* without quotes; backslash escapes are left as they are */
-	struct span raw;    /* as on the wire, with quotes; empty for a parameter without value */
+	struct span value; /* without quotes; backslash escapes are left as they are */
+	struct span raw;   /* as on the wire, with quotes; empty for a parameter without value */
 	bool has_value;
 };
 
 struct link {
-	struct span target; /* between < and > */
+	struct span target; /* between < and >; data is NULL if there were none (see above) */
 	struct span params; /* raw, from behind '>' to the next link */
 };
 

@@ -20,7 +20,7 @@ enum coap_code {
 	COAP_POST = COAP_CODE(0, 2),
 	COAP_PUT = COAP_CODE(0, 3),
 	COAP_DELETE = COAP_CODE(0, 4),
-	COAP_FETCH = COAP_CODE(0, 5),  /* RFC 8132 */
+	COAP_FETCH = COAP_CODE(0, 5), /* RFC 8132 */
 	COAP_PATCH = COAP_CODE(0, 6),
 	COAP_IPATCH = COAP_CODE(0, 7),
 	COAP_CREATED = COAP_CODE(2, 1),
@@ -69,11 +69,13 @@ enum coap_option_number {
 	COAP_OPTION_PROXY_URI = 35,
 	COAP_OPTION_PROXY_SCHEME = 39,
 	COAP_OPTION_SIZE1 = 60,
+	COAP_OPTION_ECHO = 252,	       /* RFC 9175 */
+	COAP_OPTION_REQUEST_TAG = 292, /* RFC 9175 */
 };
 
 enum {
-	COAP_OPTIONS_MAX = 48,   /* per message; more is refused as a format error */
-	COAP_MESSAGE_MAX = 1280, /* what we ever send in one datagram */
+	COAP_OPTIONS_MAX = 48,	   /* per message; more is refused as a format error */
+	COAP_MESSAGE_MAX = 1280,   /* what we ever send in one datagram */
 	COAP_FORMAT_NONE = 0xFFFF, /* no Content-Format / no Accept */
 };
 
@@ -88,7 +90,11 @@ struct coap_option {
 	const uint8_t *value;
 };
 
-/* All pointers are borrowed: from the datagram (parsed), or from the builder's caller. */
+/*
+ * All pointers are borrowed: from the datagram (parsed), or from the builder's caller. A message which was
+ * built must not be copied: its numeric options point into its own `scratch`. What lies behind `option_count`
+ * is not initialised.
+ */
 struct coap_message {
 	uint8_t type;
 	uint8_t code;
@@ -98,33 +104,47 @@ struct coap_message {
 	uint16_t option_count;
 	uint16_t scratch_used;
 	struct coap_option options[COAP_OPTIONS_MAX]; /* ascending by number, stable */
-	uint8_t scratch[64];                          /* values of numeric options which the builder added */
+	uint8_t scratch[64];			      /* values of numeric options which the builder added */
 };
 
 /* What a datagram that is no valid message calls for (RFC 7252, 4.2, 4.3). */
 enum coap_parse {
 	COAP_PARSED = 0,
-	COAP_PARSE_RESET = 1,  /* a CON we cannot read: answer RST with out->mid */
+	COAP_PARSE_RESET = 1,  /* a CON we cannot read, or of a reserved class: answer RST with out->mid */
 	COAP_PARSE_IGNORE = 2, /* anything else: silence */
 };
 
-/* Never reads past the datagram. On COAP_PARSE_RESET type and mid are valid. */
+/*
+ * Never reads past the datagram. On COAP_PARSE_RESET type and mid are valid. What is parsed is one of: a
+ * request (CON, NON), a response (CON, NON, ACK), or an empty message (CON, ACK, RST).
+ */
 enum coap_parse coap_parse(struct span datagram, struct coap_message *out);
 
 /* A message without options and payload. */
-void coap_message_init(struct coap_message *m, enum coap_type type, uint8_t code, uint16_t mid, struct coap_token token);
-/* Adds an option in order; the value is borrowed until the message is encoded. -ENOSPC when there are too many. */
+void coap_message_init(struct coap_message *m, enum coap_type type, uint8_t code, uint16_t mid,
+		       struct coap_token token);
+/*
+ * Adds an option in order; the value is borrowed until the message is encoded. -ENOSPC when there are too
+ * many, -EINVAL when the value is longer than any option can be.
+ */
 int coap_add(struct coap_message *m, uint16_t number, struct span value);
 /* A numeric option in the shortest form (0 is empty). */
 int coap_add_uint(struct coap_message *m, uint16_t number, uint32_t value);
-/* One Uri-Path (or Location-Path, Uri-Query) option per segment of "/a/b" ("a&b" for Uri-Query); "" and "/" add none. */
+/*
+ * One Uri-Path (or Location-Path, Uri-Query) option per segment of "/a/b" ("a&b" for Uri-Query); "" and "/"
+ * add none. An empty segment inside or at the end is one (RFC 7252, 6.4). Nothing is percent-decoded. Errors
+ * as for coap_add.
+ */
 int coap_add_segments(struct coap_message *m, uint16_t number, struct span text);
-/* Bytes written, -ENOSPC if `size` is too small, -EINVAL for a message that cannot be (empty code with content). */
+/*
+ * Bytes written, -ENOSPC if `size` is too small, -EINVAL for a message that cannot be (see coap_parse; an
+ * empty one has neither token nor content).
+ */
 int coap_encode(const struct coap_message *m, uint8_t *out, size_t size);
 
-/* The first option with this number, or NULL. */
+/* The first option with this number, or NULL. An elective one with a forbidden length counts as absent. */
 const struct coap_option *coap_find(const struct coap_message *m, uint16_t number);
-/* The next option with the same number behind `o`, or NULL. */
+/* The next one behind `o` with its number, or NULL. An elective one that must not be repeated has none. */
 const struct coap_option *coap_find_next(const struct coap_message *m, const struct coap_option *o);
 /* Its value as a number: false if absent or longer than 4 bytes. */
 bool coap_find_uint(const struct coap_message *m, uint16_t number, uint32_t *out);
@@ -135,12 +155,13 @@ static inline struct span coap_value(const struct coap_option *o)
 /* Content-Format or Accept; COAP_FORMAT_NONE if absent or out of range. */
 uint16_t coap_format(const struct coap_message *m, uint16_t number);
 /*
- * The first critical option of a request which `known` (NULL-terminated by 0) does not list, or which has a length that its
- * definition forbids, or which is repeated though it must not be; 0 if there is none. To be answered 4.02
- * (RFC 7252, 5.4.1); elective options with such faults are to be treated as absent, which coap_find does.
+ * The first critical option of a request which `known` (NULL-terminated by 0) does not list, or which has a
+ * length that its definition forbids, or which is repeated though it must not be; 0 if there is none. To be
+ * answered 4.02 (RFC 7252, 5.4.1); elective options with such faults are to be treated as absent, which
+ * coap_find does.
  */
 uint16_t coap_unknown_critical(const struct coap_message *m, const uint16_t *known);
-/* The Uri-Path segments equal those in "/a/b"? */
+/* The Uri-Path segments equal those in "/a/b"? "/" and "" are the path without segments. */
 bool coap_path_is(const struct coap_message *m, const char *path);
 
 bool coap_token_equal(const struct coap_token *a, const struct coap_token *b);

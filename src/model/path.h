@@ -6,7 +6,13 @@
 
 /* A LwM2M path: object, object instance, resource, resource instance (LwM2M Core 1.1.1, 7). Ids 0..65534. */
 
-enum path_depth { PATH_ROOT = 0, PATH_OBJECT = 1, PATH_INSTANCE = 2, PATH_RESOURCE = 3, PATH_RESOURCE_INSTANCE = 4 };
+enum path_depth {
+	PATH_ROOT = 0,
+	PATH_OBJECT = 1,
+	PATH_INSTANCE = 2,
+	PATH_RESOURCE = 3,
+	PATH_RESOURCE_INSTANCE = 4
+};
 
 enum { PATH_TEXT = 32, PATH_ID_NONE = 65535 };
 
@@ -15,8 +21,16 @@ struct path {
 	uint8_t depth; /* how many of them count; the rest is zero */
 };
 
-/* Parses "/3/0/1" or "3/0/1" (a trailing slash is allowed, "/" and "" are the root). False for anything else. */
+/*
+ * Parses "/3/0/1" or "3/0/1" (a trailing slash is allowed, "/" and "" are the root). False for anything else,
+ * also for leading zeros.
+ */
 bool path_parse(struct span text, struct path *out);
+/*
+ * "0/1" of /3/0/1 from depth 2 on: what a name relative to a base path says. Returns the length, 0 if nothing
+ * is that deep.
+ */
+size_t path_format_tail(const struct path *p, unsigned from, char text[PATH_TEXT]);
 /* "/3/0/1", the root is "/". Returns `text`. */
 const char *path_format(const struct path *p, char text[PATH_TEXT]);
 /* Order by ids, a prefix before what is below it: < 0, 0, > 0. */

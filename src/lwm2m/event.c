@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Event bodies: small, versioned by their type number, and complete, so that whoever reads the log later needs no other
- * state. Registrations are kept as the record they were stored as.
+ * Event bodies: small, versioned by their type number, and complete, so that whoever reads the log later
+ * needs no other state. Registrations are kept as the record they were stored as.
  */
 
 #include <errno.h>

@@ -5,8 +5,8 @@
 #include "lwm2m/registration.h"
 
 /*
- * Events for the backends, as they are written to the log: types and compact bodies. They hold what is needed to render
- * them later without any other state: rendering (JSON) costs only whoever reads.
+ * Events for the backends, as they are written to the log: types and compact bodies. They hold what is needed
+ * to render them later without any other state: rendering (JSON) costs only whoever reads.
  */
 
 enum lwm2m_event_type {
@@ -26,9 +26,10 @@ enum deregistration_reason {
 
 /* EVENT_OBSERVATION_ENDED: who ended it. */
 enum observation_end {
-	OBSERVATION_CANCELLED = 1,  /* by the backend */
-	OBSERVATION_REFUSED = 2,    /* the device answered a re-issued Observe with an error or without Observe */
-	OBSERVATION_ERROR = 3,      /* error notification */
+	OBSERVATION_CANCELLED = 1, /* by the backend */
+	OBSERVATION_REFUSED =
+		2,	       /* the device answered a re-issued Observe with an error or without Observe */
+	OBSERVATION_ERROR = 3, /* error notification */
 };
 
 /* EVENT_UPDATED: what the Update carried. */
@@ -37,22 +38,23 @@ enum { UPDATE_LIFETIME = 1, UPDATE_LINKS = 2, UPDATE_BINDING = 4, UPDATE_SMS = 8
 /* A decoded event; spans borrow from the body. Which members count depends on `type`. */
 struct lwm2m_event {
 	enum lwm2m_event_type type;
-	struct span endpoint;               /* from the store's key, not in the body */
-	struct registration registration;   /* REGISTERED, UPDATED, DEREGISTERED: as after the event */
-	uint64_t seen_ms;                   /* the same: last update, Unix time */
-	bool replaces;                      /* REGISTERED: the device was registered already; readers see a DEREGISTRATION of */
-	struct registration previous;       /* ... this one (reason: replaced) before it, which has no place of its own in the log */
+	struct span endpoint;		  /* from the store's key, not in the body */
+	struct registration registration; /* REGISTERED, UPDATED, DEREGISTERED: as after the event */
+	uint64_t seen_ms;		  /* the same: last update, Unix time */
+	bool replaces; /* REGISTERED: the device was registered already; readers see a DEREGISTRATION of */
+	struct registration previous; /* ... this one (reason: replaced) before it, which has no place of its
+					 own in the log */
 	uint64_t previous_seen_ms;
-	struct span previous_record;        /* `previous`, encoded; empty: replaces is false */
-	uint8_t reason;                     /* DEREGISTERED, OBSERVATION_ENDED */
-	uint8_t update_flags;               /* UPDATED */
-	struct path path;                   /* NOTIFICATION, OBSERVATION_ENDED */
-	uint8_t code;                       /* the same: code of the message, 0 if there was none */
-	uint16_t format;                    /* NOTIFICATION: Content-Format, COAP_FORMAT_NONE if absent */
-	struct object_version lwm2m;        /* NOTIFICATION: to decode the payload with the right model */
-	bool declared;                      /* ... the object's version is known from the registration */
+	struct span previous_record; /* `previous`, encoded; empty: replaces is false */
+	uint8_t reason;		     /* DEREGISTERED, OBSERVATION_ENDED */
+	uint8_t update_flags;	     /* UPDATED */
+	struct path path;	     /* NOTIFICATION, OBSERVATION_ENDED */
+	uint8_t code;		     /* the same: code of the message, 0 if there was none */
+	uint16_t format;	     /* NOTIFICATION: Content-Format, COAP_FORMAT_NONE if absent */
+	struct object_version lwm2m; /* NOTIFICATION: to decode the payload with the right model */
+	bool declared;		     /* ... the object's version is known from the registration */
 	struct object_version version;
-	struct span payload;                /* NOTIFICATION */
+	struct span payload; /* NOTIFICATION */
 };
 
 /* -EPROTO for bytes that are no event body. */

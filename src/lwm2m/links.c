@@ -2,8 +2,9 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * The object list of a registration, read where it lies: which objects and instances a device announced, with which
- * versions, below which root. Lenient as lwm2m.md (R9 to R13) asks: what is no path we can use is passed over.
+ * The object list of a registration, read where it lies: which objects and instances a device announced, with
+ * which versions, below which root. Lenient as lwm2m.md (R9 to R13) asks: what is no path we can use is
+ * passed over.
  */
 
 #include "coap/linkformat.h"
@@ -47,9 +48,9 @@ bool registration_next_link(const struct registration *r, struct span *left, str
 	return false;
 }
 
-static bool link_version(struct span params, struct object_version *out)
+bool registered_link_version(const struct registered_link *l, struct object_version *out)
 {
-	struct link link = {.params = params};
+	struct link link = {.params = l->params};
 	struct link_param ver;
 
 	return link_param_find(&link, "ver", &ver) && object_version_parse(ver.value, out);
@@ -63,7 +64,7 @@ struct model registration_model(const struct registration *r, const struct regis
 	size_t count = 0;
 
 	while (count < max && registration_next_link(r, &left, &link)) {
-		if (!link_version(link.params, &declared[count].version))
+		if (!registered_link_version(&link, &declared[count].version))
 			continue;
 		declared[count++].object = link.path.ids[0];
 	}

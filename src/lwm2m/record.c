@@ -4,9 +4,10 @@
 /*
  * The record of a device: one string of bytes that is stored and held in memory as it is.
  *
- * The hard idea: there is no second form. What the API shows and what the store holds are the same bytes, so a restart, a
- * hand-over and an event body need no conversion, and an idle device costs its bytes and nothing more. A version byte and
- * lengths in front of every variable part let a later version add fields behind, which older ones skip.
+ * The hard idea: there is no second form. What the API shows and what the store holds are the same bytes, so
+ * a restart, a hand-over and an event body need no conversion, and an idle device costs its bytes and nothing
+ * more. A version byte and lengths in front of every variable part let a later version add fields behind,
+ * which older ones skip.
  */
 
 #include <errno.h>
@@ -19,6 +20,7 @@ enum {
 	RECORD_QUEUE_MODE = 2,
 	RECORD_SECURE = 4,
 	OBSERVATION_ISSUED = 1,
+	OBSERVATION_REFUSAL = 2,
 };
 
 static void write_address(struct buffer *out, const struct address *a)
@@ -63,7 +65,8 @@ static void write_observation(struct buffer *out, const struct observation *o)
 {
 	buffer_u8(out, o->token.len);
 	buffer_bytes(out, span_of(o->token.bytes, o->token.len));
-	buffer_u8(out, o->issued ? OBSERVATION_ISSUED : 0);
+	buffer_u8(out,
+		  (uint8_t)((o->issued ? OBSERVATION_ISSUED : 0) | (o->refused ? OBSERVATION_REFUSAL : 0)));
 	buffer_uint(out, o->accept, 2);
 	buffer_u8(out, o->path.depth);
 	for (unsigned i = 0; i < o->path.depth; i++)
@@ -87,6 +90,7 @@ bool observation_next(struct span *left, struct observation *out)
 		memcpy(out->token.bytes, token.data, token.len);
 	flags = reader_u8(&r);
 	out->issued = flags & OBSERVATION_ISSUED;
+	out->refused = flags & OBSERVATION_REFUSAL;
 	out->accept = reader_u16(&r);
 	out->path.depth = reader_u8(&r);
 	if (out->path.depth > PATH_RESOURCE_INSTANCE)

@@ -7,28 +7,30 @@
 #include "model/registry.h"
 
 /*
- * What a device said of itself when it registered (LwM2M Core 1.1.1, 6.2), and the record in which we keep it. The record
- * - one string of bytes, stored as it is and held in memory as it is - is the only form that lasts; `struct registration`
- * is a view of it, made when needed. It holds the observations of the device too, because they live and move with it.
+ * What a device said of itself when it registered (LwM2M Core 1.1.1, 6.2), and the record in which we keep
+ * it. The record
+ * - one string of bytes, stored as it is and held in memory as it is - is the only form that lasts; `struct
+ * registration` is a view of it, made when needed. It holds the observations of the device too, because they
+ * live and move with it.
  */
 
 enum { REGISTRATION_ID = 10, REGISTRATION_LINKS_MAX = 16384, REGISTRATION_OBSERVATIONS_MAX = 64 };
 
 /* All spans borrow from the record (or, while a request is parsed, from the datagram). */
 struct registration {
-	bool present;             /* false: the device is gone or never came, only wanted observations are kept */
+	bool present; /* false: the device is gone or never came, only wanted observations are kept */
 	char id[REGISTRATION_ID + 1]; /* second segment of its location, /rd/<id> */
-	uint64_t registered_ms;   /* Unix time */
+	uint64_t registered_ms;	      /* Unix time */
 	struct address address;
-	uint32_t lifetime_s;      /* 0: for ever */
+	uint32_t lifetime_s; /* 0: for ever */
 	struct object_version lwm2m;
-	struct span binding;      /* as given, "U" if it was not */
+	struct span binding; /* as given, "U" if it was not */
 	bool queue_mode;
 	bool secure;
-	struct span sms;          /* empty: none */
-	struct span root;         /* alternate path without the slash behind, "/lwm2m"; empty: none (R13) */
-	struct span links;        /* the object list as it came, link-format */
-	struct span extra;        /* other query parameters: each a span16 "name=value" or "name" */
+	struct span sms;	  /* empty: none */
+	struct span root;	  /* alternate path without the slash behind, "/lwm2m"; empty: none (R13) */
+	struct span links;	  /* the object list as it came, link-format */
+	struct span extra;	  /* other query parameters: each a span16 "name=value" or "name" */
 	struct span observations; /* encoded; observation_next walks */
 };
 
@@ -38,8 +40,9 @@ bool registration_next_extra(struct span *left, struct span *name, struct span *
 struct observation {
 	struct coap_token token;
 	struct path path;
-	uint16_t accept;  /* format asked for, COAP_FORMAT_NONE */
-	bool issued;      /* the device confirmed it in its present registration */
+	uint16_t accept; /* format asked for, COAP_FORMAT_NONE */
+	bool issued;	 /* the device confirmed it in its present registration */
+	bool refused;	 /* ... or refused it, and is asked again when it registers anew */
 };
 /* The next of `observations`; false at the end. */
 bool observation_next(struct span *left, struct observation *out);
@@ -52,11 +55,14 @@ int registration_encode(const struct registration *r, const struct observation *
 
 /* One link of the object list that names an object or an instance under the root (R9, R12). */
 struct registered_link {
-	struct path path;  /* depth 1 or 2 */
+	struct path path;   /* depth 1 or 2 */
 	struct span params; /* raw, see coap/linkformat.h */
 };
-/* Walks `links` leniently: start with *left = r->links. Skips the root link, /0, /21, /23 and what is no path. */
+/* Walks `links` leniently: start with *left = r->links. Skips the root link, /0, /21, /23 and what is no
+ * path. */
 bool registration_next_link(const struct registration *r, struct span *left, struct registered_link *out);
+/* The `ver` of a link; false if it has none. */
+bool registered_link_version(const struct registered_link *l, struct object_version *out);
 /* Fills `declared` with the versions of the object links (R10, R11); returns the model of this device. */
 struct model registration_model(const struct registration *r, const struct registry *registry,
 				struct declared_object *declared, size_t max);
@@ -72,12 +78,12 @@ struct registration_request {
 	struct span binding, sms;
 	struct span links;
 	struct span root;
-	uint8_t extra_count;
-	struct span extra[24]; /* "name=value" or "name" */
+	unsigned extra_count;
+	struct span extra[COAP_OPTIONS_MAX]; /* "name=value" or "name" */
 };
 /*
- * Parses the query parameters and payload of a Register (`update` false) or Update. 0, or the CoAP code to answer with,
- * and why in *diagnostic (a literal). `strict` refuses what lwm2m.md lets pass leniently.
+ * Parses the query parameters and payload of a Register (`update` false) or Update. 0, or the CoAP code to
+ * answer with, and why in *diagnostic (a literal). `strict` refuses what lwm2m.md lets pass leniently.
  */
-uint8_t registration_parse(const struct coap_message *m, bool update, bool strict, struct registration_request *out,
-			   const char **diagnostic);
+uint8_t registration_parse(const struct coap_message *m, bool update, bool strict,
+			   struct registration_request *out, const char **diagnostic);

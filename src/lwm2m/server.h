@@ -9,11 +9,13 @@
 #include "store/store.h"
 
 /*
- * The management server: registration, device management and information reporting for all devices of a node. Sans-IO:
- * datagrams, time and the results of writes go in, datagrams and writes come out through `struct lwm2m_host`. It uses the
- * store's data types, never its functions; the daemon, scenario replays and fuzzers plug in what they have.
+ * The management server: registration, device management and information reporting for all devices of a node.
+ * Sans-IO: datagrams, time and the results of writes go in, datagrams and writes come out through `struct
+ * lwm2m_host`. It uses the store's data types, never its functions; the daemon, scenario replays and fuzzers
+ * plug in what they have.
  *
- * The rule it keeps: nothing is acknowledged to a device before the write of its effect was called back as stored.
+ * The rule it keeps: nothing is acknowledged to a device before the write of its effect was called back as
+ * stored.
  */
 
 struct lwm2m_server;
@@ -29,22 +31,22 @@ struct lwm2m_host {
 };
 
 struct lwm2m_config {
-	bool strict;                  /* refuse what the specification forbids even where devices in the field do it */
-	uint32_t default_lifetime_s;  /* a Register without lt: 86400 */
-	uint32_t lifetime_grace_ms;   /* added to the lifetime before a device expires: 93000 */
-	uint32_t awake_ms;            /* a queue-mode device is awake for this long after its last message: 93000 */
+	bool strict; /* refuse what the specification forbids even where devices in the field do it */
+	uint32_t default_lifetime_s; /* a Register without lt: 86400 */
+	uint32_t lifetime_grace_ms;  /* added to the lifetime before a device expires: 93000 */
+	uint32_t awake_ms; /* a queue-mode device is awake for this long after its last message: 93000 */
 	size_t devices_max;
-	size_t requests_max;          /* northbound requests in work, all devices together */
+	size_t requests_max; /* northbound requests in work, all devices together */
 	struct coap_params coap;
-	struct siphash_key hash_key;  /* store_hash_key */
-	struct store_fence fence;     /* node and incarnation of this owner */
+	struct siphash_key hash_key; /* store_hash_key */
+	struct store_fence fence;    /* node and incarnation of this owner */
 };
 void lwm2m_config_init(struct lwm2m_config *c);
 
 /* `registry`, `timers`, `random`, `log` and what `host` points to are borrowed until lwm2m_server_free. */
 struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const struct lwm2m_host *host,
-				      const struct registry *registry, struct timers *timers, struct random *random,
-				      struct log *log) NODISCARD;
+				      const struct registry *registry, struct timers *timers,
+				      struct random *random, struct log *log) NODISCARD;
 /* Calls back no request and sends nothing. */
 struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s);
 
@@ -59,8 +61,8 @@ const struct registry *lwm2m_registry(const struct lwm2m_server *s);
 size_t lwm2m_device_count(const struct lwm2m_server *s);
 /* A registered device, or NULL. Valid until control returns to the loop. */
 struct device *lwm2m_find(struct lwm2m_server *s, struct span endpoint);
-/* Walks over all registered devices, in no order: *cursor 0 at first; NULL at the end. Devices that come or go between calls may
- * or may not be seen; each other device once. */
+/* Walks over all registered devices, in no order: *cursor 0 at first; NULL at the end. Devices that come or
+ * go between calls may or may not be seen; each other device once. */
 struct device *lwm2m_next(struct lwm2m_server *s, uint32_t *cursor);
 struct span device_endpoint(const struct device *d);
 /* The registration as it is stored; borrows from the device until control returns to the loop. */
@@ -73,22 +75,22 @@ bool device_is_awake(const struct lwm2m_server *s, const struct device *d);
 enum lwm2m_operation {
 	LWM2M_READ,
 	LWM2M_DISCOVER,
-	LWM2M_WRITE,            /* replace: PUT */
-	LWM2M_WRITE_PARTIAL,    /* POST */
+	LWM2M_WRITE,	     /* replace: PUT */
+	LWM2M_WRITE_PARTIAL, /* POST */
 	LWM2M_WRITE_ATTRIBUTES,
 	LWM2M_EXECUTE,
 	LWM2M_CREATE,
 	LWM2M_DELETE,
-	LWM2M_OBSERVE,          /* answered when the observation is stored; replaces one on the same path */
-	LWM2M_CANCEL_OBSERVE,   /* active: GET with Observe 1 */
+	LWM2M_OBSERVE,	      /* answered when the observation is stored; replaces one on the same path */
+	LWM2M_CANCEL_OBSERVE, /* active: GET with Observe 1 */
 };
 
 enum lwm2m_outcome {
-	LWM2M_ANSWERED,   /* by the device: code, format, payload, location */
-	LWM2M_TIMEOUT,    /* no answer in time */
-	LWM2M_REJECTED,   /* RST */
+	LWM2M_ANSWERED,	  /* by the device: code, format, payload, location */
+	LWM2M_TIMEOUT,	  /* no answer in time */
+	LWM2M_REJECTED,	  /* RST */
 	LWM2M_CANCELLED,  /* the device registered anew or left, or the server stops */
-	LWM2M_INVALID,    /* the answer makes no sense for this request (`error`) */
+	LWM2M_INVALID,	  /* the answer makes no sense for this request (`error`) */
 	LWM2M_NOT_STORED, /* the device answered, but its effect (an observation) could not be stored */
 };
 
@@ -100,46 +102,51 @@ struct lwm2m_answer {
 	struct span location; /* Create: "3303/1", empty if there was none */
 	const char *error;    /* words for the caller, or NULL */
 };
-/* Called once, later, never from lwm2m_request. Everything is borrowed for the call. The device may be gone: look it up. */
+/* Called once, later, never from lwm2m_request. Everything is borrowed for the call. The device may be gone:
+ * look it up. */
 typedef void lwm2m_done(void *ctx, const struct lwm2m_answer *answer);
 
 struct lwm2m_request {
 	enum lwm2m_operation operation;
-	struct path path;            /* Create: the object */
-	uint16_t format;             /* wanted for the answer, or of what is written; FORMAT_NONE: chosen by what the device can (D4, D5) */
+	struct path path; /* Create: the object */
+	uint16_t format;  /* wanted for the answer, or of what is written; FORMAT_NONE: chosen by what the
+			     device can (D4, D5) */
 	const struct record *records; /* Write, Create: sorted, below path; borrowed for the call */
 	size_t record_count;
-	uint16_t instance;           /* Create: wanted instance id, PATH_ID_NONE: the device chooses */
-	struct span arguments;       /* Execute: text; Write-Attributes: query "pmin=10&gt" ; borrowed for the call */
+	uint16_t instance; /* Create: wanted instance id, PATH_ID_NONE: the device chooses */
+	struct span
+		arguments; /* Execute: text; Write-Attributes: query "pmin=10&gt" ; borrowed for the call */
 	uint64_t timeout_ms;
 };
 
 enum lwm2m_refusal {
-	LWM2M_REFUSED_PATH = 1,    /* wrong depth for this operation, or an object that only bootstrap may touch */
+	LWM2M_REFUSED_PATH =
+		1, /* wrong depth for this operation, or an object that only bootstrap may touch */
 	LWM2M_REFUSED_PAYLOAD = 2, /* cannot be encoded in this format */
 	LWM2M_REFUSED_ATTRIBUTES = 3,
 	LWM2M_REFUSED_ARGUMENTS = 4,
-	LWM2M_REFUSED_BUSY = 5,    /* too many requests wait for this device, or in all */
+	LWM2M_REFUSED_BUSY = 5,		  /* too many requests wait for this device, or in all */
 	LWM2M_REFUSED_NO_OBSERVATION = 6, /* Cancel: there is none on this path */
-	LWM2M_REFUSED_LIMIT = 7,   /* Observe: the device has REGISTRATION_OBSERVATIONS_MAX */
+	LWM2M_REFUSED_LIMIT = 7,	  /* Observe: the device has REGISTRATION_OBSERVATIONS_MAX */
 };
 /*
- * Starts a request. 0: `done` will be called; *ticket (not 0) names it for lwm2m_request_cancel. > 0: an enum lwm2m_refusal and
- * words in `error`. < 0: -ENOMEM.
+ * Starts a request. 0: `done` will be called; *ticket (not 0) names it for lwm2m_request_cancel. > 0: an enum
+ * lwm2m_refusal and words in `error`. < 0: -ENOMEM.
  */
-int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_request *r, lwm2m_done *done, void *ctx,
-		  uint64_t *ticket, char error[160]) NODISCARD;
+int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_request *r, lwm2m_done *done,
+		  void *ctx, uint64_t *ticket, char error[160]) NODISCARD;
 /* Nobody waits any more: `done` will not be called. Harmless if it is over. */
 void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket);
-/* Forgets the observation on exactly this path; the next notification is answered with RST. `done` gets LWM2M_ANSWERED (code 0)
- * once that is stored, at once if there is none. */
-int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path, lwm2m_done *done, void *ctx)
-	NODISCARD;
+/* Forgets the observation on exactly this path; the next notification is answered with RST. `done` gets
+ * LWM2M_ANSWERED (code 0) once that is stored, at once if there is none. */
+int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path,
+			     lwm2m_done *done, void *ctx) NODISCARD;
 /* Removes the registration (not told to the device, which learns it by 4.04 at its next Update). */
 int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, void *ctx) NODISCARD;
 
 struct lwm2m_stats {
-	uint64_t registers, updates, deregisters, expiries, notifications, notifications_stale, duplicates, unknown_tokens;
+	uint64_t registers, updates, deregisters, expiries, notifications, notifications_stale, duplicates,
+		unknown_tokens;
 	uint64_t refused, not_stored, requests, request_timeouts;
 	size_t devices, observations, requests_active;
 	struct coap_stats coap;

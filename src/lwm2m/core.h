@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+/* What the files of this folder share. Nobody outside includes it. */
+
+#include "base/pool.h"
+#include "lwm2m/server.h"
+
+/* A record on the heap. */
+struct blob {
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+static inline struct span blob_span(const struct blob *b)
+{
+	return b ? span_of(b->bytes, b->len) : span_of(NULL, 0);
+}
+
+/* Where the newest notification of one observation stands (RFC 7641, 3.4). Memory only: it starts anew after
+ * a restart. */
+struct freshness {
+	uint32_t token; /* its last four bytes */
+	uint32_t sequence;
+	uint64_t at_ms;
+};
+
+/*
+ * A device: the actor of architecture.md. It is in one of three states.
+ *   registered: `record` is there and says present
+ *   away:       `record` is there and says absent; wanted observations are kept until `timer`
+ *   bare:       no record: its first Register is being written, or it left and its dedup memory is kept until
+ * `timer` What is decided on (`device_latest`) may be ahead of what is stored (`record`); what is shown is
+ * what is stored.
+ */
+struct device {
+	struct lwm2m_server *server;
+	struct timer timer; /* lifetime, retention, or end of a bare device */
+	struct coap_peer peer;
+	struct store_hot hot;	/* `number` counts the writes that were started */
+	uint64_t number_stored; /* the last write that was called back as stored */
+	struct blob *record;
+	const struct blob *latest; /* the newest record being written, owned by its effect; NULL: `record` is
+				      the newest */
+	struct freshness *fresh;
+	struct list operations;
+	uint32_t hash;
+	uint32_t slot;	   /* index into server->slots */
+	uint32_t heard_s;  /* Unix time of its last message */
+	uint16_t inflight; /* writes not called back yet */
+	uint8_t fresh_count;
+	bool located;	/* in server->addresses */
+	bool failing;	/* a write failed and others are in flight: no new ones until they are back */
+	bool forgotten; /* another owner has it: freed once nothing is in flight */
+	uint8_t endpoint_len;
+	uint8_t endpoint[];
+};
+
+/* A datagram that is being worked on. */
+struct incoming {
+	const struct address *from;
+	struct span datagram;
+	const struct coap_message *m;
+	uint64_t now_ms;
+};
+
+struct operation;
+struct effect;
+typedef void effect_fn(struct effect *e, bool stored);
+
+/* What follows when a write was stored, or was not. Lives from device_write until it is settled. */
+struct effect {
+	struct device *device;
+	effect_fn *settle;
+	struct blob *record;	 /* taken by device_write; becomes the device's record when stored */
+	const struct blob *mark; /* what it made the newest */
+	enum store_record_change change;
+	uint64_t number;
+	uint64_t seen_ms; /* 0: unchanged */
+	bool dedup;	  /* `reply` is a confirmable message to be remembered with `code` */
+	uint8_t code;
+	uint32_t dedup_hash;
+	struct coap_reply_to reply;
+	struct operation *operation; /* told at the end; NULL: nobody */
+};
+
+struct operation {
+	struct list node; /* in device->operations */
+	uint64_t ticket;
+	struct device *device;
+	lwm2m_done *done; /* NULL: an observation that is issued again */
+	void *ctx;
+	struct timer timeout;
+	struct coap_exchange *exchange;
+	struct effect *effect; /* the write it waits for */
+	enum lwm2m_operation kind;
+	struct path path;
+	struct coap_token token;
+	uint16_t accept;
+	bool accept_chosen; /* by us: may be dropped if the device refuses it */
+	uint8_t code;	    /* the answer, kept while its effect is written */
+	uint16_t format;
+	struct blob *payload;
+};
+
+struct lwm2m_server {
+	struct lwm2m_config config;
+	struct lwm2m_host host;
+	const struct registry *registry;
+	struct timers *timers;
+	struct random *random;
+	struct log *log;
+	struct coap_layer coap;
+	struct map devices; /* by hash of (role, endpoint): endpoint, registration id and token lead there */
+	struct map addresses; /* by address */
+	struct map tickets;
+	/* All devices, each at a place which it keeps, so that a walk over them survives changes. A free
+	   place holds the index of the next free one, doubled, plus one. */
+	uintptr_t *slots;
+	uint32_t slot_count;
+	uint32_t slot_free; /* first free place; slot_count: none */
+	struct pool effects;
+	struct pool operations;
+	struct arena arena;
+	uint64_t next_ticket;
+	size_t registered;
+	struct lwm2m_stats stats;
+};
+
+enum {
+	ANSWER_EMPTY_ACK =
+		0xE0, /* in dedup memory: the answer was an empty ACK (7.00 is no code of CoAP over UDP) */
+	AWAY_RETENTION_MS = 7 * 24 * 3600 * 1000,
+};
+
+static inline uint64_t server_now(const struct lwm2m_server *s)
+{
+	return s->host.mono_ms(s->host.ctx);
+}
+static inline uint64_t server_wall(const struct lwm2m_server *s)
+{
+	return s->host.wall_ms(s->host.ctx);
+}
+
+/* ---- device.c ---- */
+
+uint32_t device_hash(const struct lwm2m_server *s, struct span endpoint);
+/* Any state. */
+struct device *device_find(struct lwm2m_server *s, struct span endpoint);
+struct device *device_find_id(struct lwm2m_server *s, struct span id);
+/* The bare device that remembers having answered this message under an id which is gone. */
+struct device *device_find_departed(struct lwm2m_server *s, struct span id, const struct incoming *in);
+struct device *device_find_token(struct lwm2m_server *s, const struct coap_token *token);
+struct device *device_find_address(struct lwm2m_server *s, const struct address *address);
+/* A bare device, NULL if there are too many or memory is out. */
+struct device *device_new(struct lwm2m_server *s, struct span endpoint);
+/* Frees the device at once. Nothing may be in flight. */
+void device_free(struct device *d);
+/* Frees a bare device that nothing needs any more. */
+void device_free_if_done(struct device *d);
+/* The next device in any state; *cursor 0 at first, NULL at the end. */
+struct device *device_next(const struct lwm2m_server *s, uint32_t *cursor);
+/* Puts it under `address`, where later datagrams find it. */
+int device_locate(struct device *d, const struct address *address);
+/* The newest record, stored or not. False: there is none. */
+bool device_latest(const struct device *d, struct registration *out);
+bool device_is_registered(const struct device *d);
+/* Sets the timer from `record` and `seen_ms`. */
+void device_arm(struct device *d, uint64_t not_before_ms);
+void device_new_id(struct device *d, char id[REGISTRATION_ID + 1]);
+/* A token of this device that nothing uses. */
+struct coap_token device_new_token(struct device *d, bool observation);
+void device_heard(struct device *d);
+
+/* ---- write.c ---- */
+
+struct device_change {
+	enum store_record_change change;
+	struct blob *record;		 /* PUT: taken */
+	uint64_t seen_ms;		 /* 0: unchanged */
+	const struct lwm2m_event *event; /* NULL: none */
+	struct span event_record;
+};
+
+/* NULL: too many are pending. */
+struct effect *effect_new(struct device *d, effect_fn *settle);
+/* The request in `in` is answered when the effect is stored; its retransmission is recognised from now on. */
+void effect_answers(struct effect *e, const struct incoming *in, uint8_t code);
+/* Writes; `e` is settled later, or at once with `stored` false. */
+void device_write(struct device *d, const struct device_change *c, struct effect *e);
+/* Encodes; NULL if memory is out or it would be too long. */
+struct blob *blob_encode(const struct registration *r, const struct observation *observations, size_t count);
+struct blob *blob_copy(struct span s);
+/* NEW: go on. Else the message is answered here (or deliberately not). */
+enum coap_seen device_seen(struct device *d, const struct incoming *in);
+/* Up to REGISTRATION_OBSERVATIONS_MAX observations of a record. */
+size_t observations_list(const struct registration *r, struct observation out[REGISTRATION_OBSERVATIONS_MAX]);
+
+/* ---- register.c ---- */
+
+void register_handle(struct lwm2m_server *s, const struct incoming *in);
+void update_handle(struct lwm2m_server *s, const struct incoming *in, struct span id);
+void deregister_handle(struct lwm2m_server *s, const struct incoming *in, struct span id);
+/* Ends the registration: the lifetime is over, or the API says so. */
+void device_end_registration(struct device *d, enum deregistration_reason reason, bool keep_wanted,
+			     struct effect *e);
+timer_fn device_timer_fired;
+
+/* ---- request.c ---- */
+
+/* Ends all operations of the device. */
+void operations_cancel(struct device *d, const char *why);
+void operation_finish(struct operation *op, const struct lwm2m_answer *answer);
+/* The write it waited for is done: finishes with the answer that was kept. */
+void operation_settled(struct operation *op, bool stored);
+/* Observe again what is wanted and not confirmed, one after the other. */
+void device_reissue(struct device *d);
+
+/* ---- choose.c ---- */
+
+/* Accept of a read, COAP_FORMAT_NONE: none (D4). */
+uint16_t choose_accept(const struct registration *r);
+/* Format of a write (D5). */
+uint16_t choose_write(const struct registration *r, const struct path *path, const struct record *items,
+		      size_t count);
+
+/* ---- attributes.c ---- */
+
+/* Checks "pmin=10&gt=5.5&lt". NULL, or what is wrong with it (written to `error`). */
+const char *attributes_check(struct span query, const struct path *path, char error[160]);
+const char *arguments_check(struct span arguments);
+
+/* ---- observe.c ---- */
+
+/* A response that belongs to no exchange. */
+void notification_handle(struct lwm2m_server *s, const struct incoming *in);
+/* The device answered an Observe: stores the observation, then finishes `op`. */
+void observe_answered(struct operation *op, const struct coap_message *m, bool observed);
+/* Removes the observation on this path; `operation` or NULL is told when it is stored. */
+void observe_forget(struct device *d, const struct path *path, enum observation_end reason, uint8_t code,
+		    struct effect *e);

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * The registration interface (LwM2M Core 1.1.1, 6.2): Register, Update, De-register, and the end of a
+ * lifetime.
+ *
+ * Each handler decides on the newest state, writes effect, event and dedup entry in one, and answers from the
+ * callback. Until then a retransmission meets silence; after it, the same answer again.
+ */
+
+#include "coap/dedup.h"
+#include "lwm2m/core.h"
+
+enum { LINES_PER_MINUTE = 120, EXPIRY_RETRY_MS = 10000 };
+
+static void log_device(struct device *d, const char *event, const char *detail)
+{
+	char ep[128];
+
+	log_limited(d->server->log, LOG_INFO, LINES_PER_MINUTE, event, "ep=%s%s",
+		    log_quote(d->endpoint, d->endpoint_len, ep, sizeof(ep)), detail);
+}
+
+static void reply_refusal(struct lwm2m_server *s, const struct incoming *in, uint8_t code,
+			  const char *diagnostic)
+{
+	struct coap_reply_to to = coap_reply_to(in->m, in->from);
+
+	s->stats.refused++;
+	coap_reply_code(&s->coap, &to, code, diagnostic);
+}
+
+static bool contains(struct span text, char c)
+{
+	return text.len > 0 && memchr(text.data, c, text.len) != NULL;
+}
+
+static void encode_extra(const struct registration_request *q, struct buffer *out)
+{
+	for (unsigned i = 0; i < q->extra_count; i++) {
+		buffer_uint(out, q->extra[i].len, 2);
+		buffer_bytes(out, q->extra[i]);
+	}
+}
+
+/* ---- Register ---- */
+
+static void register_settled(struct effect *e, bool stored)
+{
+	struct device *d = e->device;
+	struct lwm2m_server *s = d->server;
+	struct coap_message reply;
+	struct registration r;
+
+	if (!stored)
+		return;
+	s->stats.registers++;
+	operations_cancel(d, "the device registered anew");
+	free(d->fresh);
+	d->fresh = NULL;
+	d->fresh_count = 0;
+	(void)device_locate(d, &e->reply.address);
+	device_heard(d);
+	device_arm(d, 0);
+	device_registration(d, &r);
+	coap_message_init(&reply, COAP_ACK, COAP_CREATED, 0, e->reply.token);
+	(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_str("rd"));
+	(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_of(r.id, REGISTRATION_ID));
+	(void)coap_reply(&s->coap, &e->reply, &reply);
+	log_device(d, "registered", "");
+	device_reissue(d);
+}
+
+static void fill_registration(struct device *d, const struct incoming *in,
+			      const struct registration_request *q, struct span extra, struct registration *r)
+{
+	*r = (struct registration){
+		.present = true,
+		.registered_ms = server_wall(d->server),
+		.address = *in->from,
+		.lifetime_s = q->has_lifetime ? q->lifetime_s : d->server->config.default_lifetime_s,
+		.lwm2m = q->version,
+		.binding = q->has_binding ? q->binding : span_str("U"),
+		.queue_mode = q->queue_flag || contains(q->binding, 'Q'),
+		.sms = q->sms,
+		.root = q->root,
+		.links = q->links,
+		.extra = extra,
+	};
+	device_new_id(d, r->id);
+}
+
+static void device_register(struct device *d, const struct incoming *in, const struct registration_request *q)
+{
+	_cleanup_buffer_ struct buffer extra = buffer_of(COAP_MESSAGE_MAX * 2);
+	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
+	struct registration r, old = {0};
+	struct lwm2m_event event = {.type = EVENT_REGISTERED, .seen_ms = server_wall(d->server)};
+	struct device_change change = {.change = STORE_RECORD_PUT, .seen_ms = event.seen_ms, .event = &event};
+	struct effect *e = effect_new(d, register_settled);
+	size_t count = 0;
+
+	if (!e)
+		return;
+	if (device_latest(d, &old))
+		count = observations_list(&old, observations);
+	for (size_t i = 0; i < count; i++)
+		observations[i].issued = observations[i].refused = false;
+	if (old.present) {
+		event.previous_seen_ms = d->hot.seen_ms;
+		event.previous_record = blob_span(d->latest ? d->latest : d->record);
+	}
+	encode_extra(q, &extra);
+	fill_registration(d, in, q, buffer_span(&extra), &r);
+	change.record = blob_encode(&r, observations, count);
+	if (!change.record) {
+		pool_give(&d->server->effects, e);
+		return;
+	}
+	change.event_record = blob_span(change.record);
+	effect_answers(e, in, COAP_CREATED);
+	device_write(d, &change, e);
+}
+
+void register_handle(struct lwm2m_server *s, const struct incoming *in)
+{
+	struct registration_request q;
+	const char *diagnostic;
+	uint8_t code = registration_parse(in->m, false, s->config.strict, &q, &diagnostic);
+	struct device *d;
+
+	if (code) {
+		reply_refusal(s, in, code, diagnostic);
+		return;
+	}
+	d = device_find(s, q.endpoint);
+	if (!d)
+		d = device_new(s, q.endpoint);
+	if (!d) {
+		s->stats.refused++;
+		log_limited(s->log, LOG_WARN, 1, "too-many-devices", "limit=%zu", s->config.devices_max);
+		return;
+	}
+	if (device_seen(d, in) == COAP_SEEN_NEW)
+		device_register(d, in, &q);
+	device_free_if_done(d);
+}
+
+/* ---- Update ---- */
+
+static void update_settled(struct effect *e, bool stored)
+{
+	struct device *d = e->device;
+
+	if (!stored || !device_is_registered(d))
+		return;
+	d->server->stats.updates++;
+	(void)device_locate(d, &e->reply.address);
+	device_heard(d);
+	device_arm(d, 0);
+	coap_reply_code(&d->server->coap, &e->reply, COAP_CHANGED, NULL);
+	device_reissue(d);
+}
+
+/* Applies what the Update carries (R6); returns what changed. */
+static uint8_t apply_update(const struct incoming *in, const struct registration_request *q,
+			    struct registration *r)
+{
+	uint8_t flags = 0;
+
+	if (q->has_lifetime) {
+		flags |= UPDATE_LIFETIME;
+		r->lifetime_s = q->lifetime_s;
+	}
+	if (q->has_binding) {
+		flags |= UPDATE_BINDING;
+		r->binding = q->binding;
+		r->queue_mode = q->queue_flag || contains(q->binding, 'Q');
+	} else if (q->queue_flag) {
+		flags |= UPDATE_BINDING;
+		r->queue_mode = true; /* its absence alone does not turn it off: OMA issue 490 */
+	}
+	if (q->has_sms) {
+		flags |= UPDATE_SMS;
+		r->sms = q->sms;
+	}
+	if (q->has_links) {
+		flags |= UPDATE_LINKS;
+		r->links = q->links;
+		r->root = q->root;
+	}
+	if (!address_equal(&r->address, in->from)) {
+		flags |= UPDATE_ADDRESS;
+		r->address = *in->from;
+	}
+	return flags;
+}
+
+static bool same_content(const struct registration *a, const struct registration *b)
+{
+	return a->lifetime_s == b->lifetime_s && a->queue_mode == b->queue_mode &&
+	       span_equal(a->binding, b->binding) && span_equal(a->sms, b->sms) &&
+	       span_equal(a->links, b->links) && span_equal(a->root, b->root) &&
+	       address_equal(&a->address, &b->address);
+}
+
+static void device_update(struct device *d, const struct incoming *in, const struct registration_request *q)
+{
+	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
+	struct lwm2m_event event = {.type = EVENT_UPDATED, .seen_ms = server_wall(d->server)};
+	struct device_change change = {
+		.change = STORE_RECORD_KEEP, .seen_ms = event.seen_ms, .event = &event};
+	struct effect *e = effect_new(d, update_settled);
+	struct registration old, r;
+
+	if (!e)
+		return;
+	(void)device_latest(d, &old);
+	r = old;
+	event.update_flags = apply_update(in, q, &r);
+	change.event_record = blob_span(d->latest ? d->latest : d->record);
+	if (!same_content(&old, &r)) {
+		change.change = STORE_RECORD_PUT;
+		change.record = blob_encode(&r, observations, observations_list(&old, observations));
+		if (!change.record) {
+			pool_give(&d->server->effects, e);
+			return;
+		}
+		change.event_record = blob_span(change.record);
+	}
+	effect_answers(e, in, COAP_CHANGED);
+	device_write(d, &change, e);
+}
+
+void update_handle(struct lwm2m_server *s, const struct incoming *in, struct span id)
+{
+	struct registration_request q;
+	struct registration r;
+	const char *diagnostic;
+	struct device *d = device_find_id(s, id);
+	uint8_t code;
+
+	if (d && s->config.strict && device_latest(d, &r) && !address_equal(&r.address, in->from))
+		d = NULL; /* R14: without security the address is the identity */
+	if (!d) {
+		reply_refusal(s, in, COAP_NOT_FOUND, NULL);
+		return;
+	}
+	if (device_seen(d, in) != COAP_SEEN_NEW)
+		return;
+	code = registration_parse(in->m, true, s->config.strict, &q, &diagnostic);
+	if (code)
+		reply_refusal(s, in, code, diagnostic);
+	else
+		device_update(d, in, &q);
+}
+
+/* ---- the end ---- */
+
+static void ended_settled(struct effect *e, bool stored)
+{
+	struct device *d = e->device;
+	struct lwm2m_server *s = d->server;
+
+	if (!stored) {
+		if (d->record && !timer_is_set(&d->timer))
+			timer_set(s->timers, &d->timer, server_now(s) + EXPIRY_RETRY_MS, device_timer_fired);
+		if (e->operation)
+			operation_finish(e->operation,
+					 &(struct lwm2m_answer){.outcome = LWM2M_NOT_STORED,
+								.error = "the removal could not be stored"});
+		return;
+	}
+	if (e->operation)
+		operation_finish(e->operation, &(struct lwm2m_answer){.outcome = LWM2M_ANSWERED});
+	if (e->reply.mid || e->code) {
+		s->stats.deregisters++;
+		coap_reply_code(&s->coap, &e->reply, e->code, NULL);
+	}
+	if (d->latest)
+		return; /* it is registering again already */
+	operations_cancel(d, "the device left");
+	if (d->record)
+		device_arm(d, 0);
+	else
+		timer_set(s->timers, &d->timer, server_now(s) + COAP_EXCHANGE_LIFETIME_MS,
+			  device_timer_fired);
+}
+
+void device_end_registration(struct device *d, enum deregistration_reason reason, bool keep_wanted,
+			     struct effect *e)
+{
+	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
+	struct lwm2m_event event = {.type = EVENT_DEREGISTERED, .seen_ms = d->hot.seen_ms, .reason = reason};
+	struct device_change change = {.change = STORE_RECORD_DELETE,
+				       .event_record = blob_span(d->latest ? d->latest : d->record)};
+	struct registration r;
+	size_t count;
+
+	e->settle = ended_settled;
+	if (device_latest(d, &r)) {
+		if (r.present)
+			change.event = &event;
+		count = observations_list(&r, observations);
+		for (size_t i = 0; i < count; i++)
+			observations[i].issued = false;
+		r.present = false;
+		r.links = r.extra = span_of(NULL, 0);
+		if (keep_wanted && count > 0)
+			change.record = blob_encode(&r, observations, count);
+		if (change.record)
+			change.change = STORE_RECORD_PUT;
+	}
+	log_device(d, "deregistered",
+		   reason == DEREGISTERED_BY_CLIENT ? " reason=client"
+		   : reason == DEREGISTERED_EXPIRED ? " reason=expired"
+						    : " reason=api");
+	device_write(d, &change, e);
+}
+
+void deregister_handle(struct lwm2m_server *s, const struct incoming *in, struct span id)
+{
+	struct device *d = device_find_id(s, id);
+	struct effect *e;
+
+	if (!d) {
+		d = device_find_departed(s, id, in);
+		if (!d || device_seen(d, in) == COAP_SEEN_NEW)
+			reply_refusal(s, in, COAP_NOT_FOUND, NULL);
+		return;
+	}
+	if (device_seen(d, in) != COAP_SEEN_NEW)
+		return;
+	e = effect_new(d, NULL);
+	if (!e)
+		return;
+	effect_answers(e, in, COAP_DELETED);
+	device_end_registration(d, DEREGISTERED_BY_CLIENT, true, e);
+}
+
+void device_timer_fired(struct timer *t, uint64_t now_ms)
+{
+	struct device *d = container_of(t, struct device, timer);
+	struct lwm2m_server *s = d->server;
+	struct effect *e;
+	struct registration r;
+
+	if (!d->record) {
+		device_free_if_done(d);
+		return;
+	}
+	e = d->inflight ? NULL
+			: effect_new(d, NULL); /* a message of its own may be on its way to the store */
+	if (!e || !device_latest(d, &r)) {
+		if (e)
+			pool_give(&s->effects, e);
+		timer_set(s->timers, t, now_ms + EXPIRY_RETRY_MS, device_timer_fired);
+		return;
+	}
+	if (r.present)
+		s->stats.expiries++;
+	device_end_registration(d, DEREGISTERED_EXPIRED, r.present, e);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * The management server as a whole: what comes in goes to the interface it belongs to.
+ */
+
+#include <errno.h>
+
+#include "lwm2m/core.h"
+
+void lwm2m_config_init(struct lwm2m_config *c)
+{
+	*c = (struct lwm2m_config){
+		.default_lifetime_s = 86400,
+		.lifetime_grace_ms = 93000,
+		.awake_ms = 93000,
+		.devices_max = 1000000,
+		.requests_max = 20000,
+		.coap = coap_params_default,
+	};
+}
+
+struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const struct lwm2m_host *host,
+				      const struct registry *registry, struct timers *timers,
+				      struct random *random, struct log *log)
+{
+	enum { WRITES_MAX = 200000, ARENA_MAX = 1 << 20 };
+	struct lwm2m_server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->config = *config;
+	s->host = *host;
+	s->registry = registry;
+	s->timers = timers;
+	s->random = random;
+	s->log = log;
+	coap_layer_init(&s->coap, timers, random, config->requests_max, host->send, host->ctx);
+	map_init(&s->devices);
+	map_init(&s->addresses);
+	map_init(&s->tickets);
+	pool_init(&s->effects, sizeof(struct effect), WRITES_MAX);
+	pool_init(&s->operations, sizeof(struct operation), config->requests_max);
+	arena_init(&s->arena, ARENA_MAX);
+	return s;
+}
+
+struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
+{
+	struct device *d;
+	uint32_t cursor = 0;
+
+	if (!s)
+		return NULL;
+	while ((d = device_next(s, &cursor))) {
+		free(d->record);
+		free(d->fresh);
+		timer_cancel(s->timers, &d->timer);
+		list_for_each (node, &d->operations) {
+			struct operation *op = container_of(node, struct operation, node);
+
+			timer_cancel(s->timers, &op->timeout);
+			free(op->payload);
+		}
+		coap_peer_deinit(&s->coap, &d->peer);
+		free(d);
+	}
+	coap_layer_deinit(&s->coap);
+	map_deinit(&s->devices);
+	map_deinit(&s->addresses);
+	map_deinit(&s->tickets);
+	free(s->slots);
+	pool_deinit(&s->effects);
+	pool_deinit(&s->operations);
+	arena_deinit(&s->arena);
+	free(s);
+	return NULL;
+}
+
+int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stored)
+{
+	struct registration r;
+	struct device *d;
+
+	if (registration_decode(stored->record, &r) < 0)
+		return -EPROTO;
+	d = device_new(s, stored->key.endpoint);
+	if (!d)
+		return -ENOMEM;
+	d->hot = stored->hot;
+	d->number_stored = stored->hot.number;
+	d->record = blob_copy(stored->record);
+	if (!d->record) {
+		device_free(d);
+		return -ENOMEM;
+	}
+	s->registered += r.present;
+	d->peer.next_mid = (uint16_t)(stored->hot.fence.gen * 4096); /* architecture, rule 10 */
+	d->heard_s = (uint32_t)(stored->hot.seen_ms / 1000);
+	if (r.present && device_locate(d, &r.address) < 0)
+		return -ENOMEM;
+	/* It may have tried to reach us while we were away. */
+	device_arm(d, s->config.lifetime_grace_ms);
+	return 0;
+}
+
+/* ---- requests of devices ---- */
+
+/* Options that a request to us may carry (RFC 7252, 5.4.1). */
+static const uint16_t known_options[] = {COAP_OPTION_URI_HOST,	COAP_OPTION_URI_PORT, COAP_OPTION_URI_PATH,
+					 COAP_OPTION_URI_QUERY, COAP_OPTION_ACCEPT,   0};
+
+static void reply_code(struct lwm2m_server *s, const struct incoming *in, uint8_t code,
+		       const char *diagnostic)
+{
+	struct coap_reply_to to = coap_reply_to(in->m, in->from);
+
+	s->stats.refused++;
+	coap_reply_code(&s->coap, &to, code, diagnostic);
+}
+
+/* /rd/<id>: its second segment. */
+static bool location_id(const struct coap_message *m, struct span *id)
+{
+	const struct coap_option *first = coap_find(m, COAP_OPTION_URI_PATH);
+	const struct coap_option *second = first ? coap_find_next(m, first) : NULL;
+
+	if (!second || coap_find_next(m, second) || !span_is(coap_value(first), "rd") || second->len == 0)
+		return false;
+	*id = coap_value(second);
+	return true;
+}
+
+static void handle_request(struct lwm2m_server *s, const struct incoming *in)
+{
+	const struct coap_message *m = in->m;
+	struct span id;
+
+	if (coap_unknown_critical(m, known_options)) {
+		reply_code(s, in, COAP_BAD_OPTION, NULL);
+	} else if (coap_path_is(m, "/rd")) {
+		if (m->code == COAP_POST)
+			register_handle(s, in);
+		else
+			reply_code(s, in, COAP_METHOD_NOT_ALLOWED, NULL);
+	} else if (location_id(m, &id)) {
+		if (m->code == COAP_POST)
+			update_handle(s, in, id);
+		else if (m->code == COAP_DELETE)
+			deregister_handle(s, in, id);
+		else
+			reply_code(s, in, COAP_METHOD_NOT_ALLOWED, NULL);
+	} else {
+		reply_code(s, in, COAP_NOT_FOUND, NULL);
+	}
+}
+
+void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, struct span datagram)
+{
+	struct coap_message m;
+	struct incoming in = {.from = from, .datagram = datagram, .m = &m, .now_ms = server_now(s)};
+
+	switch (coap_input(&s->coap, from, datagram, in.now_ms, &m)) {
+	case COAP_INPUT_REQUEST:
+		handle_request(s, &in);
+		break;
+	case COAP_INPUT_RESPONSE:
+		notification_handle(s, &in);
+		break;
+	case COAP_INPUT_RESET:
+	case COAP_INPUT_DONE:
+		break;
+	}
+}
+
+/* ---- the northbound view ---- */
+
+const struct registry *lwm2m_registry(const struct lwm2m_server *s)
+{
+	return s->registry;
+}
+
+size_t lwm2m_device_count(const struct lwm2m_server *s)
+{
+	return s->registered;
+}
+
+struct device *lwm2m_find(struct lwm2m_server *s, struct span endpoint)
+{
+	struct device *d = device_find(s, endpoint);
+
+	return d && device_is_registered(d) ? d : NULL;
+}
+
+struct device *lwm2m_next(struct lwm2m_server *s, uint32_t *cursor)
+{
+	struct device *d;
+
+	do
+		d = device_next(s, cursor);
+	while (d && !device_is_registered(d));
+	return d;
+}
+
+void lwm2m_stats(const struct lwm2m_server *s, struct lwm2m_stats *out)
+{
+	*out = s->stats;
+	out->devices = s->registered;
+	out->requests_active = s->operations.used;
+	out->coap = s->coap.stats;
+}

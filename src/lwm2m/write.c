@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * Writes of a device, and what follows them.
+ *
+ * The hard idea: decide on the newest state, show only the stored one, acknowledge only what was called back
+ * as stored. Several writes of a device may be on their way; the store does them in order. If one fails,
+ * those behind it find a gap in the numbers and fail too; until the last is back nothing new is started, then
+ * numbering goes on from what is stored. What was not acknowledged is sent again by the device, and is then
+ * work like any other.
+ */
+
+#include <errno.h>
+
+#include "lwm2m/core.h"
+
+/* The newest state of a device whose removal is being written. */
+static const struct blob gone;
+
+struct blob *blob_copy(struct span s)
+{
+	struct blob *b = malloc(sizeof(*b) + s.len);
+
+	if (!b)
+		return NULL;
+	b->len = (uint32_t)s.len;
+	if (s.len)
+		memcpy(b->bytes, s.data, s.len);
+	return b;
+}
+
+struct blob *blob_encode(const struct registration *r, const struct observation *observations, size_t count)
+{
+	_cleanup_buffer_ struct buffer out = buffer_of(STORE_RECORD_MAX);
+
+	if (registration_encode(r, observations, count, &out) < 0)
+		return NULL;
+	return blob_copy(buffer_span(&out));
+}
+
+size_t observations_list(const struct registration *r, struct observation out[REGISTRATION_OBSERVATIONS_MAX])
+{
+	struct span left = r->observations;
+	size_t count = 0;
+
+	while (count < REGISTRATION_OBSERVATIONS_MAX && observation_next(&left, &out[count]))
+		count++;
+	return count;
+}
+
+static uint32_t message_hash(const struct lwm2m_server *s, const struct incoming *in)
+{
+	return coap_dedup_hash(&s->config.hash_key, in->datagram, span_of(in->from, sizeof(*in->from)));
+}
+
+/* Repeats the short answer to a message that was answered before. */
+static void answer_again(struct device *d, const struct incoming *in, uint8_t code)
+{
+	struct coap_reply_to to = coap_reply_to(in->m, in->from);
+	struct coap_message reply;
+	struct registration r;
+
+	if (code == ANSWER_EMPTY_ACK) {
+		coap_ack(&d->server->coap, in->from, in->m->mid);
+		return;
+	}
+	coap_message_init(&reply, COAP_ACK, code, 0, to.token);
+	if (code == COAP_CREATED && device_latest(d, &r)) {
+		(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_str("rd"));
+		(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_of(r.id, REGISTRATION_ID));
+	}
+	(void)coap_reply(&d->server->coap, &to, &reply);
+}
+
+enum coap_seen device_seen(struct device *d, const struct incoming *in)
+{
+	struct lwm2m_server *s = d->server;
+	uint32_t now_s = (uint32_t)(server_wall(s) / 1000);
+	enum coap_seen seen;
+	uint8_t code;
+
+	if (in->m->type != COAP_CON)
+		return COAP_SEEN_NEW;
+	seen = coap_dedup_find(&d->hot.dedup, in->m->mid, message_hash(s, in), now_s, &code);
+	if (seen != COAP_SEEN_NEW)
+		s->stats.duplicates++;
+	if (seen == COAP_SEEN_ANSWERED)
+		answer_again(d, in, code);
+	return seen;
+}
+
+struct effect *effect_new(struct device *d, effect_fn *settle)
+{
+	struct effect *e = pool_take(&d->server->effects);
+
+	if (!e)
+		return NULL;
+	e->device = d;
+	e->settle = settle;
+	return e;
+}
+
+void effect_answers(struct effect *e, const struct incoming *in, uint8_t code)
+{
+	e->reply = coap_reply_to(in->m, in->from);
+	e->code = code;
+	e->dedup = in->m->type == COAP_CON;
+	if (e->dedup)
+		e->dedup_hash = message_hash(e->device->server, in);
+}
+
+/* Makes the written state the stored one. */
+static void effect_commit(struct effect *e)
+{
+	struct device *d = e->device;
+	bool was_registered = device_is_registered(d);
+
+	d->number_stored = MAX(d->number_stored, e->number);
+	if (e->seen_ms)
+		d->hot.seen_ms = e->seen_ms;
+	if (e->change == STORE_RECORD_PUT) {
+		free(d->record);
+		d->record = e->record;
+		e->record = NULL;
+	} else if (e->change == STORE_RECORD_DELETE) {
+		free(d->record);
+		d->record = NULL;
+	}
+	d->server->registered += device_is_registered(d);
+	d->server->registered -= was_registered;
+}
+
+/* A tombstone of ours from before a restart: we go on above it. */
+static bool is_ours(const struct lwm2m_server *s, const struct store_hot *found)
+{
+	return found->fence.node == s->config.fence.node &&
+	       found->fence.incarnation == s->config.fence.incarnation;
+}
+
+static void note_failure(struct device *d, int result, const struct store_hot *found)
+{
+	struct lwm2m_server *s = d->server;
+	char ep[128];
+
+	s->stats.not_stored++;
+	d->failing = true;
+	if (result == STORE_BEHIND || (result == STORE_REFUSED && is_ours(s, found))) {
+		d->hot.fence.gen = found->fence.gen;
+		d->number_stored = found->number;
+	} else if (result == STORE_REFUSED) {
+		d->forgotten = true;
+	}
+	log_limited(s->log, LOG_ERROR, 10, "not-stored", "ep=%s result=%d cause=\"%s\"",
+		    log_quote(d->endpoint, d->endpoint_len, ep, sizeof(ep)), result,
+		    result < 0		      ? strerror(-result)
+		    : result == STORE_REFUSED ? "another owner"
+					      : "the store is behind");
+}
+
+static void effect_settle(struct effect *e, bool stored)
+{
+	struct device *d = e->device;
+	struct lwm2m_server *s = d->server;
+
+	if (e->mark && d->latest == e->mark)
+		d->latest = NULL;
+	if (stored)
+		effect_commit(e);
+	if (e->dedup)
+		coap_dedup_settle(&d->hot.dedup, e->reply.mid, e->dedup_hash, stored ? e->code : 0);
+	if (d->inflight == 0 && d->failing) {
+		d->hot.number = d->number_stored;
+		d->failing = false;
+	}
+	d->inflight++; /* keeps the device while the effect speaks */
+	e->settle(e, stored);
+	d->inflight--;
+	free(e->record);
+	pool_give(&s->effects, e);
+	device_free_if_done(d);
+}
+
+static void written(void *ctx, const struct store_written *w)
+{
+	struct effect *e = ctx;
+	bool stored = w->result == STORE_DONE || w->result == STORE_ALREADY;
+
+	e->device->inflight--;
+	if (!stored)
+		note_failure(e->device, w->result, &w->found);
+	effect_settle(e, stored);
+}
+
+/* The hot fields as they are after this write: the answer is in them already, for it will be given if they
+ * are stored. */
+static int next_hot(struct device *d, struct effect *e, struct store_hot *hot)
+{
+	int index = -1;
+
+	if (e->dedup)
+		index = (int)coap_dedup_add(&d->hot.dedup, e->reply.mid, e->dedup_hash,
+					    (uint32_t)(server_wall(d->server) / 1000), 0);
+	d->hot.number++;
+	*hot = d->hot;
+	e->number = hot->number;
+	if (e->seen_ms)
+		hot->seen_ms = e->seen_ms;
+	if (index >= 0)
+		hot->dedup.entries[index].code = e->code;
+	return index;
+}
+
+static uint64_t record_expires(const struct device *d, const struct blob *record, uint64_t seen_ms)
+{
+	struct registration r;
+
+	if (!record || registration_decode(blob_span(record), &r) < 0 || r.lifetime_s == 0)
+		return 0;
+	return seen_ms + (uint64_t)r.lifetime_s * 1000 + d->server->config.lifetime_grace_ms;
+}
+
+static int submit(struct device *d, const struct device_change *c, struct effect *e)
+{
+	_cleanup_buffer_ struct buffer body = buffer_of(STORE_EVENT_MAX);
+	struct lwm2m_server *s = d->server;
+	struct store_hot hot;
+	struct store_write w = {
+		.key = {STORE_MANAGEMENT, device_endpoint(d)},
+		.hot = &hot,
+		.change = c->change,
+		.record = blob_span(c->record),
+		.expires_ms = record_expires(d, c->record, c->seen_ms ? c->seen_ms : d->hot.seen_ms),
+	};
+
+	if (c->event) {
+		if (lwm2m_event_encode(c->event, c->event_record, &body) < 0)
+			return -ENOSPC;
+		w.event = c->event->type;
+		w.event_body = buffer_span(&body);
+	}
+	w.dedup_index = next_hot(d, e, &hot);
+	return s->host.write(s->host.ctx, &w, written, e);
+}
+
+void device_write(struct device *d, const struct device_change *c, struct effect *e)
+{
+	const struct blob *before = d->latest;
+	int err;
+
+	e->change = c->change;
+	e->record = c->record;
+	e->seen_ms = c->seen_ms;
+	if (d->failing || d->forgotten) {
+		effect_settle(e, false);
+		return;
+	}
+	e->mark = c->change == STORE_RECORD_PUT ? c->record : c->change == STORE_RECORD_DELETE ? &gone : NULL;
+	if (e->mark)
+		d->latest = e->mark;
+	d->inflight++;
+	err = submit(d, c, e);
+	if (err == 0)
+		return;
+	d->inflight--;
+	d->latest = before;
+	note_failure(d, err, &d->hot);
+	effect_settle(e, false);
+}

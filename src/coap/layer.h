@@ -40,12 +40,11 @@ struct coap_peer {
 	const struct coap_params *params; /* borrowed */
 	struct coap_exchange *exchanges;  /* in order of their start; those behind NSTART wait */
 	uint16_t next_mid;
-	uint16_t
-		acked_mid; /* of the last confirmable response we acknowledged: again, it gets an ACK again */
-	uint32_t acked_s;  /* when: seconds of `now` plus 1; 0: never */
-	uint16_t active;   /* outstanding, see RFC 7252, 4.7: an empty ACK makes room for the next */
-	uint16_t waiting;  /* for NSTART */
-	uint16_t acked;	   /* the empty ACK was there, the response was not */
+	uint16_t acked_mid; /* the last confirmable response we acknowledged: it may come again */
+	uint32_t acked_s;   /* when: seconds of `now` plus 1; 0: never */
+	uint16_t active;    /* outstanding, see RFC 7252, 4.7: an empty ACK makes room for the next */
+	uint16_t waiting;   /* for NSTART */
+	uint16_t acked;	    /* the empty ACK was there, the response was not */
 };
 static_assert(sizeof(struct coap_peer) <= 56, "what an idle peer costs");
 

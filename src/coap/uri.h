@@ -4,8 +4,7 @@
 
 #include "base/address.h"
 
-/* "coap://host[:port]" or "host[:port]" with a numeric host (RFC 7252, 6.1). Default port 5683, coaps 5684.
- */
+/* "coap://host[:port]" or "host[:port]" (RFC 7252, 6.1), host numeric; default port 5683, coaps 5684. */
 struct coap_uri {
 	bool secure;
 	struct address address;

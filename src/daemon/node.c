@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * A node: one process, one event loop, and the wiring between sockets, store, devices and northbound
+ * interface.
+ *
+ * A turn of the loop: datagrams come in by batches and change devices; their writes gather in the store,
+ * which commits them off the loop; callbacks of stored writes produce answers; before the loop sleeps all
+ * answers leave by batches. Nothing here decides anything about devices.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "daemon/node.h"
+#include "http/http.h"
+#include "lwm2m/server.h"
+#include "net/udp.h"
+#include "store/store.h"
+
+enum { LISTENERS_MAX = 8, BATCHES_PER_TURN = 4 };
+
+struct listener {
+	struct node *node;
+	struct udp_socket *socket;
+	uv_poll_t poll;
+	char uri[ADDRESS_TEXT + 8];
+};
+
+struct node {
+	const struct daemon_settings *settings;
+	struct log log;
+	struct random random;
+	struct timers timers;
+	uv_loop_t loop;
+	uv_timer_t timer;
+	uv_prepare_t prepare;
+	uv_signal_t signals[2];
+	struct listener listeners[LISTENERS_MAX];
+	unsigned listener_count;
+	struct address http_listen;
+	struct registry *registry;
+	struct store *store;
+	struct lwm2m_server *server;
+	struct http *http;
+	bool stopping;
+	int status;
+};
+
+/* ---- what the management server needs from outside ---- */
+
+static void host_send(void *ctx, const struct address *to, struct span datagram)
+{
+	struct node *n = ctx;
+
+	if (to->listener < n->listener_count)
+		udp_send(n->listeners[to->listener].socket, to, datagram);
+}
+
+static int host_write(void *ctx, const struct store_write *w, store_written_fn *done, void *done_ctx)
+{
+	return store_write(((struct node *)ctx)->store, w, done, done_ctx);
+}
+
+static uint64_t host_wall_ms(void *ctx)
+{
+	(void)ctx;
+	return clock_wall_ms();
+}
+
+static uint64_t host_mono_ms(void *ctx)
+{
+	return uv_now(&((struct node *)ctx)->loop);
+}
+
+/* ---- a turn of the loop ---- */
+
+static void on_datagrams(uv_poll_t *poll, int status, int events)
+{
+	struct listener *l = poll->data;
+	const struct datagram *batch;
+
+	(void)status;
+	(void)events;
+	for (int turn = 0; turn < BATCHES_PER_TURN; turn++) {
+		int count = udp_receive(l->socket, &batch);
+
+		for (int i = 0; i < count; i++)
+			if (!batch[i].truncated)
+				lwm2m_server_input(l->node->server, &batch[i].peer,
+						   span_of(batch[i].data, batch[i].len));
+		if (count < UDP_BATCH)
+			return;
+	}
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct node *n = timer->data;
+
+	timers_advance(&n->timers, uv_now(&n->loop));
+}
+
+/* Before the loop sleeps: all that was said leaves, and the next deadline wakes us. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct node *n = prepare->data;
+	int64_t wait;
+
+	timers_advance(&n->timers, uv_now(&n->loop));
+	for (unsigned i = 0; i < n->listener_count; i++)
+		udp_flush(n->listeners[i].socket);
+	wait = timers_wait_ms(&n->timers);
+	if (wait >= 0)
+		uv_timer_start(&n->timer, on_timer, (uint64_t)wait, 0);
+	else
+		uv_timer_stop(&n->timer);
+}
+
+/* ---- start ---- */
+
+static int complain(struct node *n, const char *event, const char *what, int err, const char *hint)
+{
+	log_event(&n->log, LOG_ERROR, event, "%s error=\"%s\"%s%s%s", what, strerror(-err),
+		  hint ? " hint=\"" : "", hint ? hint : "", hint ? "\"" : "");
+	return err;
+}
+
+static int open_listener(struct node *n, struct span item)
+{
+	struct listener *l = &n->listeners[n->listener_count];
+	_cleanup_free_ char *text = span_dup(item);
+	char what[ADDRESS_TEXT * 2], bound[ADDRESS_TEXT];
+	struct address at, local;
+	int err;
+
+	if (!text || address_parse(text, &at) < 0 || n->listener_count == LISTENERS_MAX) {
+		fprintf(stderr,
+			"shoald: [coap] listen: '%s' is not usable: it takes up to %d numeric addresses such "
+			"as [::]:5683 or "
+			"192.0.2.1:5683\n",
+			text ? text : "", LISTENERS_MAX);
+		n->status = 2;
+		return -EINVAL;
+	}
+	snprintf(what, sizeof(what), "address=%s", text);
+	err = udp_open(&at, (uint8_t)n->listener_count, &l->socket);
+	if (err < 0)
+		return complain(n, "cannot-listen", what, err,
+				err == -EADDRINUSE ? "another program serves this port; set [coap] listen"
+						   : NULL);
+	local = udp_local(l->socket);
+	snprintf(l->uri, sizeof(l->uri), "coap://%s", address_format(&local, bound));
+	l->node = n;
+	l->poll.data = l;
+	n->listener_count++;
+	return uv_poll_init(&n->loop, &l->poll, udp_fd(l->socket));
+}
+
+static int open_listeners(struct node *n)
+{
+	const char *cursor = n->settings->coap_listen;
+	struct span item;
+	int err = 0;
+
+	while (err == 0 && settings_list_next(&cursor, &item))
+		err = open_listener(n, item);
+	return err;
+}
+
+static int check_http_listen(struct node *n)
+{
+	const char *text = n->settings->http_listen;
+
+	if (address_parse(text, &n->http_listen) < 0) {
+		fprintf(stderr, "shoald: [http] listen: '%s' is not an address such as 127.0.0.1:8080\n",
+			text);
+	} else if (!address_is_loopback(&n->http_listen) && !n->settings->http_insecure_allow_remote) {
+		fprintf(stderr,
+			"shoald: [http] listen: '%s' can be reached by others, and this version has no "
+			"access control: use "
+			"127.0.0.1:8080, or set [http] insecure-allow-remote = yes if only those who may "
+			"control all devices "
+			"reach it\n",
+			text);
+	} else {
+		return 0;
+	}
+	n->status = 2;
+	return -EINVAL;
+}
+
+static int open_store(struct node *n)
+{
+	const struct daemon_settings *set = n->settings;
+	struct store_options options;
+
+	store_options_init(&options);
+	options.durability = set->store_durability;
+	options.size_max = set->store_size_max;
+	options.journal_age_max_ms = set->journal_age_max_ms;
+	options.journal_bytes_max = set->journal_size_max;
+	options.tail_max = (uint32_t)set->journal_tail_max;
+	options.pending_bytes_max = set->store_pending_max;
+	return store_open(set->store_url, &options, (uint32_t)set->node_id, &n->loop, &n->log, &n->store);
+}
+
+static int restore_device(void *ctx, const struct store_device *stored)
+{
+	struct node *n = ctx;
+	char ep[128];
+	int err = lwm2m_server_restore(n->server, stored);
+
+	if (err == -EPROTO) {
+		log_limited(&n->log, LOG_ERROR, 10, "unreadable-device",
+			    "ep=%s hint=\"kept in the store, not served\"",
+			    log_quote(stored->key.endpoint.data, stored->key.endpoint.len, ep, sizeof(ep)));
+		return 0;
+	}
+	return err;
+}
+
+static int start_server(struct node *n)
+{
+	const struct daemon_settings *set = n->settings;
+	const struct lwm2m_host host = {n, host_send, host_write, host_wall_ms, host_mono_ms};
+	struct lwm2m_config config;
+
+	lwm2m_config_init(&config);
+	config.strict = set->strict;
+	config.default_lifetime_s = (uint32_t)set->default_lifetime_s;
+	config.lifetime_grace_ms = (uint32_t)set->lifetime_grace_ms;
+	config.awake_ms = (uint32_t)set->awake_ms;
+	config.devices_max = set->devices_max;
+	config.requests_max = set->requests_max;
+	config.coap.ack_timeout_ms = (uint32_t)set->ack_timeout_ms;
+	config.coap.ack_random_permille = (uint32_t)set->ack_random_percent * 10;
+	config.coap.max_retransmit = (uint32_t)set->max_retransmit;
+	config.coap.nstart = (uint32_t)set->nstart;
+	config.coap.response_timeout_ms = (uint32_t)set->response_timeout_ms;
+	config.coap.max_waiting = (uint32_t)set->max_waiting;
+	config.hash_key = store_hash_key(n->store);
+	config.fence = (struct store_fence){.node = (uint32_t)set->node_id,
+					    .incarnation = store_incarnation(n->store)};
+	n->server = lwm2m_server_new(&config, &host, n->registry, &n->timers, &n->random, &n->log);
+	return n->server ? store_scan(n->store, STORE_MANAGEMENT, restore_device, n) : -ENOMEM;
+}
+
+static void udp_totals(void *ctx, struct udp_stats *out)
+{
+	struct node *n = ctx;
+
+	*out = (struct udp_stats){0};
+	for (unsigned i = 0; i < n->listener_count; i++) {
+		const struct udp_stats *s = udp_stats(n->listeners[i].socket);
+
+		out->received += s->received;
+		out->received_bytes += s->received_bytes;
+		out->truncated += s->truncated;
+		out->receive_errors += s->receive_errors;
+		out->sent += s->sent;
+		out->sent_bytes += s->sent_bytes;
+		out->send_dropped += s->send_dropped;
+	}
+}
+
+static int start_http(struct node *n)
+{
+	const char *uris[LISTENERS_MAX];
+	struct http_config config;
+	char what[ADDRESS_TEXT * 2];
+	int err;
+
+	for (unsigned i = 0; i < n->listener_count; i++)
+		uris[i] = n->listeners[i].uri;
+	http_config_init(&config);
+	config.listen = n->http_listen;
+	config.version = SHOAL_VERSION;
+	config.connections_max = (unsigned)n->settings->http_connections_max;
+	config.body_max = n->settings->http_body_max;
+	config.endpoints = uris;
+	config.endpoint_count = n->listener_count;
+	config.udp_totals = udp_totals;
+	config.udp_ctx = n;
+	err = http_new(&config, &n->loop, n->server, n->store, &n->log, &n->http);
+	if (err < 0) {
+		snprintf(what, sizeof(what), "address=%s", n->settings->http_listen);
+		complain(n, "cannot-listen", what, err,
+			 err == -EADDRINUSE ? "another program serves this port; set [http] listen" : NULL);
+	}
+	return err;
+}
+
+static void say_ready(struct node *n)
+{
+	char coap[LISTENERS_MAX * (ADDRESS_TEXT + 2)] = "", http[ADDRESS_TEXT];
+	struct address at = n->http_listen;
+	struct writer w = writer_of(coap, sizeof(coap) - 1);
+
+	for (unsigned i = 0; i < n->listener_count; i++) {
+		writer_str(&w, i ? "," : "");
+		writer_str(&w, n->listeners[i].uri + strlen("coap://"));
+	}
+	at.port = http_port(n->http);
+	log_event(&n->log, LOG_INFO, "ready", "version=%s coap=\"%s\" http=\"%s\" devices=%zu", SHOAL_VERSION,
+		  coap, address_format(&at, http), lwm2m_device_count(n->server));
+}
+
+/* ---- stop: no more datagrams, then no more requests, then the last writes and their answers ---- */
+
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+	(void)ctx;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void store_closed(void *ctx)
+{
+	struct node *n = ctx;
+
+	n->store = NULL;
+	for (unsigned i = 0; i < n->listener_count; i++)
+		udp_flush(n->listeners[i].socket);
+	uv_walk(&n->loop, close_handle, NULL);
+}
+
+static void http_stopped(void *ctx)
+{
+	struct node *n = ctx;
+
+	n->http = NULL;
+	if (n->store)
+		store_close(n->store, store_closed, n);
+	else
+		store_closed(n);
+}
+
+static void node_stop(struct node *n)
+{
+	if (n->stopping)
+		return;
+	n->stopping = true;
+	for (unsigned i = 0; i < n->listener_count; i++)
+		uv_poll_stop(&n->listeners[i].poll);
+	if (n->http)
+		http_stop(n->http, http_stopped, n);
+	else
+		http_stopped(n);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+	struct node *n = signal->data;
+
+	if (n->stopping)
+		_exit(1); /* asked twice: now */
+	log_event(&n->log, LOG_INFO, "stopping", "signal=%d", number);
+	node_stop(n);
+}
+
+/* ---- life ---- */
+
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int init_loop(struct node *n)
+{
+	static const int numbers[] = {SIGTERM, SIGINT};
+	int err = uv_loop_init(&n->loop);
+
+	if (err)
+		return err;
+	uv_timer_init(&n->loop, &n->timer);
+	uv_prepare_init(&n->loop, &n->prepare);
+	n->timer.data = n->prepare.data = n;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		uv_signal_init(&n->loop, &n->signals[i]);
+		n->signals[i].data = n;
+		err = uv_signal_start(&n->signals[i], on_signal, numbers[i]);
+		if (err)
+			return err;
+	}
+	timers_init(&n->timers, uv_now(&n->loop));
+	return 0;
+}
+
+static int start(struct node *n)
+{
+	int err = check_http_listen(n);
+
+	n->registry = registry_new();
+	if (!err && !n->registry)
+		err = -ENOMEM;
+	if (!err)
+		err = open_listeners(n);
+	if (!err)
+		err = open_store(n);
+	if (!err)
+		err = start_server(n);
+	if (!err)
+		err = start_http(n);
+	for (unsigned i = 0; !err && i < n->listener_count; i++)
+		err = uv_poll_start(&n->listeners[i].poll, UV_READABLE, on_datagrams);
+	if (!err)
+		err = uv_prepare_start(&n->prepare, on_prepare);
+	return err;
+}
+
+int node_run(const struct daemon_settings *settings)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	int err, status;
+
+	if (!n)
+		return 1;
+	n->settings = settings;
+	n->status = 1;
+	raise_limits();
+	log_init(&n->log, STDERR_FILENO, settings->log_level);
+	n->log.timestamps = settings->log_timestamps;
+	random_init_kernel(&n->random);
+	err = init_loop(n);
+	if (!err)
+		err = start(n);
+	if (err) {
+		if (n->status == 1)
+			log_event(&n->log, LOG_ERROR, "cannot-start", "error=\"%s\"", strerror(-err));
+		node_stop(n);
+	} else {
+		say_ready(n);
+	}
+	uv_run(&n->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&n->loop);
+	lwm2m_server_free(n->server);
+	registry_free(n->registry);
+	for (unsigned i = 0; i < n->listener_count; i++)
+		udp_free(n->listeners[i].socket);
+	status = err ? n->status : 0;
+	log_event(&n->log, LOG_INFO, "stopped", "status=%d", status);
+	free(n);
+	return status;
+}

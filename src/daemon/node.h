@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "daemon/settings.h"
+
+/*
+ * Runs a node until it is told to stop. `settings` is borrowed. Returns the exit status of the process: 0
+ * after an orderly stop, 1 if it could not start (said in the log), 2 for settings that do not go together
+ * (said on stderr).
+ */
+int node_run(const struct daemon_settings *settings);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * The table of all settings of shoald: parser, --help and docs/settings.md follow from it.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/settings.h"
+#include "store/store.h"
+
+static const char *const durabilities[] = {[STORE_DISK] = "disk", [STORE_LOCAL] = "local", NULL};
+static const char *const log_levels[] = {
+	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
+
+#define AT(member) offsetof(struct daemon_settings, member)
+#define SECONDS *1000ULL
+#define DAYS *24 * 3600 * 1000ULL
+
+static const struct setting settings[] = {
+	{NULL, "config", 'c', SETTING_STRING, AT(config), .placeholder = "FILE",
+	 .help = "Read settings from this INI file. Environment and command line win over it."},
+	{NULL, "help", 'h', SETTING_BOOL, AT(help), .help = "Print this help."},
+	{NULL, "version", 'V', SETTING_BOOL, AT(version), .help = "Print the version."},
+	{NULL, "print-settings", 0, SETTING_BOOL, AT(print_settings),
+	 .help = "Print the reference page of all settings, in Markdown."},
+
+	{"node", "id", 0, SETTING_UINT, AT(node_id), 1, 65535, NULL, "1", "NUMBER",
+	 "Number of this node. It names the owner of a device in the store."},
+
+	{"coap", "listen", 0, SETTING_LIST, AT(coap_listen), .fallback = "[::]:5683",
+	 .placeholder = "ADDRESS,...",
+	 .help = "Addresses for plain CoAP over UDP (no security). The IPv6 wildcard serves IPv4 too. A "
+		 "device is always "
+		 "answered from the address it talked to, so list the addresses one by one on a host that "
+		 "has several. Port 0 "
+		 "takes any free port."},
+	{"coap", "ack-timeout", 0, SETTING_DURATION, AT(ack_timeout_ms), 100, 600 SECONDS, NULL, "2s", "TIME",
+	 "ACK_TIMEOUT of RFC 7252: how long to wait for an acknowledgement before the first retransmission. "
+	 "Slow networks "
+	 "(NB-IoT, LoRaWAN) want ten times the default."},
+	{"coap", "ack-random-factor", 0, SETTING_UINT, AT(ack_random_percent), 100, 1000, NULL, "150",
+	 "PERCENT", "ACK_RANDOM_FACTOR of RFC 7252, in percent."},
+	{"coap", "max-retransmit", 0, SETTING_UINT, AT(max_retransmit), 0, 20, NULL, "4", "NUMBER",
+	 "MAX_RETRANSMIT of RFC 7252: how often a confirmable message is sent again."},
+	{"coap", "nstart", 0, SETTING_UINT, AT(nstart), 1, 16, NULL, "1", "NUMBER",
+	 "NSTART of RFC 7252: how many exchanges with one device may be outstanding; more wait."},
+	{"coap", "response-timeout", 0, SETTING_DURATION, AT(response_timeout_ms), 1 SECONDS, 3600 SECONDS,
+	 NULL, "93s", "TIME", "How long to wait for a separate response after the empty acknowledgement."},
+	{"coap", "max-waiting", 0, SETTING_UINT, AT(max_waiting), 1, 10000, NULL, "32", "NUMBER",
+	 "How many exchanges may wait for one device; more are refused."},
+
+	{"lwm2m", "strict", 0, SETTING_BOOL, AT(strict), .fallback = "no",
+	 .help = "Refuse what the specification forbids even where devices in the field do it: a missing "
+		 "lwm2m or lt parameter, "
+		 "an Update from another address, and the like. For testing devices."},
+	{"lwm2m", "default-lifetime", 0, SETTING_UINT, AT(default_lifetime_s), 1, UINT32_MAX, NULL, "86400",
+	 "SECONDS", "Lifetime of a device that registers without one."},
+	{"lwm2m", "lifetime-grace", 0, SETTING_DURATION, AT(lifetime_grace_ms), 0, 1 DAYS, NULL, "93s",
+	 "TIME",
+	 "How long after its lifetime a device is still kept. The default is MAX_TRANSMIT_WAIT of RFC 7252: "
+	 "an Update that was "
+	 "sent in time may still be on its way."},
+	{"lwm2m", "awake-time", 0, SETTING_DURATION, AT(awake_ms), 0, 1 DAYS, NULL, "93s", "TIME",
+	 "How long a queue mode device is taken to be awake after its last message."},
+	{"lwm2m", "devices-max", 0, SETTING_UINT, AT(devices_max), 1, 20000000, NULL, "1000000", "NUMBER",
+	 "How many devices may be known. A Register beyond it is not answered."},
+	{"lwm2m", "requests-max", 0, SETTING_UINT, AT(requests_max), 1, 1000000, NULL, "20000", "NUMBER",
+	 "How many requests to devices may be in work, all devices together. More are refused."},
+
+	{"http", "listen", 0, SETTING_STRING, AT(http_listen), .fallback = "127.0.0.1:8080",
+	 .placeholder = "ADDRESS", .help = "Address of the northbound interface (REST, events, metrics)."},
+	{"http", "insecure-allow-remote", 0, SETTING_BOOL, AT(http_insecure_allow_remote), .fallback = "no",
+	 .help = "Allow the northbound interface on an address that others can reach, although this version "
+		 "has no access "
+		 "control: whoever reaches it controls all devices."},
+	{"http", "connections-max", 0, SETTING_UINT, AT(http_connections_max), 8, 100000, NULL, "1024",
+	 "NUMBER", "How many HTTP connections are served at once."},
+	{"http", "body-max", 0, SETTING_SIZE, AT(http_body_max), 1024, 1ULL << 30, NULL, "1M", "SIZE",
+	 "The largest body of an HTTP request."},
+
+	{"store", "url", 0, SETTING_STRING, AT(store_url), .fallback = "lmdb:data", .placeholder = "URL",
+	 .help = "Where devices and events are stored: lmdb:DIRECTORY is the embedded store of one node."},
+	{"store", "durability", 0, SETTING_CHOICE, AT(store_durability), .choices = durabilities,
+	 .fallback = "disk",
+	 .help = "When a write counts as stored, and may be acknowledged to the device. disk: it is on the "
+		 "disk (synced). local: the "
+		 "operating system has it, and syncs once a second; a crash of the machine may lose that "
+		 "second."},
+	{"store", "size-max", 0, SETTING_SIZE, AT(store_size_max), 1 << 20, 1ULL << 44, NULL, "16G", "SIZE",
+	 "How large the store's file may grow. When it is full nothing is acknowledged any more until there "
+	 "is room."},
+	{"store", "journal-age-max", 0, SETTING_DURATION, AT(journal_age_max_ms), 1 SECONDS, 3650 DAYS, NULL,
+	 "7d", "TIME", "Events older than this are dropped from the log."},
+	{"store", "journal-size-max", 0, SETTING_SIZE, AT(journal_size_max), 1 << 16, 1ULL << 44, NULL, "4G",
+	 "SIZE", "The oldest events are dropped when the log holds more than this."},
+	{"store", "journal-tail-max", 0, SETTING_UINT, AT(journal_tail_max), 1000, 1000000, NULL, "250000",
+	 "NUMBER", "How many journal records a start has to read at most."},
+	{"store", "pending-max", 0, SETTING_SIZE, AT(store_pending_max), 1 << 20, 1ULL << 34, NULL, "64M",
+	 "SIZE", "How much may wait to be written. More is left to the devices to send again."},
+
+	{"log", "level", 0, SETTING_CHOICE, AT(log_level), .choices = log_levels, .fallback = "info",
+	 .help = "Least important messages that are logged."},
+	{"log", "timestamps", 0, SETTING_BOOL, AT(log_timestamps), .fallback = "yes",
+	 .help = "Write the time in front of each line. Turn it off where the service manager does."},
+};
+
+const struct settings_schema daemon_schema = {
+	.program = "shoald",
+	.prefix = "SHOAL",
+	.usage = "Usage: shoald [OPTIONS]\n\nshoal, a LwM2M device-management server.\n",
+	.settings = settings,
+	.count = ARRAY_SIZE(settings),
+};
+
+int daemon_settings_load(struct daemon_settings *s, int argc, char **argv)
+{
+	struct daemon_settings first;
+	int err = settings_init(&daemon_schema, &first);
+
+	/* The command line is read twice: first to learn which file to read, at last to win over it. */
+	if (!err)
+		err = settings_load_arguments(&daemon_schema, &first, argc, argv, stderr);
+	if (!err)
+		err = settings_init(&daemon_schema, s);
+	if (!err && first.config) {
+		err = settings_load_file(&daemon_schema, s, first.config, stderr);
+		if (err == -ENOENT)
+			fprintf(stderr, "shoald: %s: there is no such file (named by --config)\n",
+				first.config);
+	}
+	settings_deinit(&daemon_schema, &first);
+	if (!err)
+		err = settings_load_environment(&daemon_schema, s, stderr);
+	if (!err)
+		err = settings_load_arguments(&daemon_schema, s, argc, argv, stderr);
+	if (err)
+		return err;
+	if (s->help)
+		settings_print_help(&daemon_schema, stdout);
+	else if (s->version)
+		printf("shoald %s\n", SHOAL_VERSION);
+	else if (s->print_settings)
+		settings_print_reference(&daemon_schema, stdout);
+	return s->help || s->version || s->print_settings;
+}

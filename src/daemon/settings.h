@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "base/settings.h"
+
+/* The settings of shoald. Strings are owned by the struct (settings_deinit). */
+struct daemon_settings {
+	bool help, version, print_settings;
+	char *config;
+
+	uint64_t node_id;
+
+	char *coap_listen;
+	uint64_t ack_timeout_ms, ack_random_percent, max_retransmit, nstart, response_timeout_ms, max_waiting;
+
+	bool strict;
+	uint64_t default_lifetime_s, lifetime_grace_ms, awake_ms, devices_max, requests_max;
+
+	char *http_listen;
+	bool http_insecure_allow_remote;
+	uint64_t http_connections_max, http_body_max;
+
+	char *store_url;
+	unsigned store_durability;
+	uint64_t store_size_max, journal_age_max_ms, journal_size_max, journal_tail_max, store_pending_max;
+
+	unsigned log_level;
+	bool log_timestamps;
+};
+
+extern const struct settings_schema daemon_schema;
+
+/*
+ * Reads all sources. 0: go on; > 0: done (help and the like were printed); < 0: wrong settings, said on
+ * stderr.
+ */
+int daemon_settings_load(struct daemon_settings *s, int argc, char **argv);

@@ -24,7 +24,7 @@ def observed(daemon, device, path="/3303/0/5700"):
 
 def raw_stream(daemon, headers="", query=""):
     s = socket.create_connection(("127.0.0.1", daemon.http_port), timeout=15)
-    s.sendall(f"GET /api/event{query} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{headers}\r\n".encode())
+    s.sendall(f"GET /api/event{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{headers}\r\n".encode())
     return s
 
 

@@ -892,6 +892,14 @@ def test_an_unknown_route_is_an_error_of_the_caller(daemon, method, path):
     assert daemon.http(method, path).status in (400, 404, 405)
 
 
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "localhost.evil.example:8080"},
+                                     {"Origin": "http://evil.example"}, {"Origin": "null"}])
+def test_a_web_page_of_somebody_else_cannot_use_the_browser_of_a_person_here(daemon, device, api, headers):
+    answer = api.call("POST", "/3/0/4", headers=headers)
+    assert answer.status == 403, answer
+    device.silence(0.02)
+
+
 def test_a_body_that_is_too_large_is_refused_without_reading_it_all(daemon, device, api):
     answer = api.call("PUT", "/3/0/14", "x" * (8 << 20), "text/plain")
     assert answer.status in (400, 413), answer
@@ -903,7 +911,7 @@ def test_a_caller_who_goes_away_leaves_nothing_behind(daemon, device, api):
     import socket
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", daemon.http_port)) as s:
-            s.sendall(f"GET /api/clients/{device.endpoint}/3/0/0?timeout=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            s.sendall(f"GET /api/clients/{device.endpoint}/3/0/0?timeout=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             device.acknowledge(device.next_request())
     # The device can be asked again: nobody waits for those answers any more.
     read = api.start("GET", "/3/0/0?timeout=20&format=TEXT")

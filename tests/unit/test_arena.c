@@ -60,6 +60,10 @@ static void the_ceiling_holds(void **state)
 	arena_reset(&a);
 	assert_int_equal(a.used, 0);
 	assert_non_null(arena_alloc(&a, 9984));
+	/* The room between pieces counts, too. */
+	a.limit = 9999;
+	assert_null(arena_alloc(&a, 15));
+	assert_true(a.used <= a.limit);
 }
 
 static void a_reset_brings_the_first_chunk_back(void **state)

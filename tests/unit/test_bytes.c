@@ -249,7 +249,8 @@ static void printf_grows_at_any_fill(void **state)
 		_cleanup_buffer_ struct buffer b = buffer_of(SIZE_MAX);
 		char expected[512];
 
-		buffer_printf(&b, "%*s", fill, "");
+		for (int i = 0; i < fill; i++)
+			buffer_u8(&b, ' ');
 		buffer_printf(&b, "<%090d>", fill);
 		snprintf(expected, sizeof(expected), "%*s<%090d>", fill, "", fill);
 		assert_string_equal(b.data, expected);

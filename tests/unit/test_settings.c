@@ -30,6 +30,7 @@ struct config {
 	bool verify;
 	uint64_t any;
 	uint64_t idle_ms;
+	uint64_t grace_ms;
 };
 
 static const char *const colours[] = {"red", "green", "blue", NULL};
@@ -58,6 +59,8 @@ static const struct setting table[] = {
 	 "lines."},
 	{"log", "idle", 0, SETTING_DURATION, offsetof(struct config, idle_ms), 250, 0, NULL, "1500ms", NULL,
 	 "A floor only."},
+	{"log", "grace", 0, SETTING_DURATION, offsetof(struct config, grace_ms), 0, 0, NULL, "0", NULL,
+	 "No bounds."},
 };
 
 static const struct settings_schema schema = {
@@ -250,6 +253,12 @@ static void notations_of_each_type(void **state)
 		{"--log-idle=0", false, 0, 0},
 		{"--log-idle=250ms", true, offsetof(struct config, idle_ms), 250},
 		{"--log-idle=10000d", true, offsetof(struct config, idle_ms), 864000000000},
+		{"--log-idle=213503982335d", false, 0, 0},
+		{"--log-grace=0", true, offsetof(struct config, grace_ms), 0},
+		{"--log-grace=00ms", true, offsetof(struct config, grace_ms), 0},
+		{"--log-grace=93", false, 0, 0},
+		{"--log-grace=0x", false, 0, 0},
+		{"--log-grace=", false, 0, 0},
 		{"--http-port=0", false, 0, 0},
 		{"--http-port=1", true, offsetof(struct config, port), 1},
 		{"--http-port=65536", false, 0, 0},
@@ -516,7 +525,8 @@ static void help_shows_what_there_is(void **state)
 		"      --log-any VALUE           Any number, with a sentence which is long enough that the "
 		"help has\n"
 		"                                to be broken into several lines.\n"
-		"      --log-idle VALUE          A floor only. [1500ms]\n");
+		"      --log-idle VALUE          A floor only. [1500ms]\n"
+		"      --log-grace VALUE         No bounds. [0]\n");
 }
 
 static void the_reference_has_every_setting(void **state)

@@ -49,6 +49,7 @@ struct device {
 	uint32_t slot;	   /* index into server->slots */
 	uint32_t heard_s;  /* Unix time of its last message */
 	uint16_t inflight; /* writes not called back yet */
+	uint8_t held;	   /* somebody up the stack goes on with it: not freed */
 	uint8_t fresh_count;
 	bool located;	/* in server->addresses */
 	bool failing;	/* a write failed and others are in flight: no new ones until they are back */

@@ -255,7 +255,7 @@ void device_free(struct device *d)
 {
 	struct lwm2m_server *s = d->server;
 
-	assert(d->inflight == 0);
+	assert(d->inflight == 0 && d->held == 0);
 	if (device_is_registered(d))
 		s->registered--;
 	operations_cancel(d, "the device is gone");
@@ -271,7 +271,7 @@ void device_free(struct device *d)
 
 void device_free_if_done(struct device *d)
 {
-	if (d->inflight == 0 && (d->forgotten || (!d->record && !timer_is_set(&d->timer))))
+	if (d->inflight == 0 && d->held == 0 && (d->forgotten || (!d->record && !timer_is_set(&d->timer))))
 		device_free(d);
 }
 

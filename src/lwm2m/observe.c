@@ -256,7 +256,7 @@ void observe_forget(struct device *d, const struct path *path, enum observation_
 {
 	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
 	struct lwm2m_event event = {
-		.type = EVENT_OBSERVATION_ENDED, .path = *path, .reason = reason, .code = code};
+		.type = EVENT_OBSERVATION_ENDED, .path = *path, .reason = (uint8_t)reason, .code = code};
 	struct device_change change = {.change = STORE_RECORD_KEEP};
 	struct registration r;
 	size_t count, at;

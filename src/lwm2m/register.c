@@ -142,8 +142,10 @@ void register_handle(struct lwm2m_server *s, const struct incoming *in)
 		log_limited(s->log, LOG_WARN, 1, "too-many-devices", "limit=%zu", s->config.devices_max);
 		return;
 	}
+	d->held++;
 	if (device_seen(d, in) == COAP_SEEN_NEW)
 		device_register(d, in, &q);
+	d->held--;
 	device_free_if_done(d);
 }
 
@@ -292,7 +294,8 @@ void device_end_registration(struct device *d, enum deregistration_reason reason
 			     struct effect *e)
 {
 	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
-	struct lwm2m_event event = {.type = EVENT_DEREGISTERED, .seen_ms = d->hot.seen_ms, .reason = reason};
+	struct lwm2m_event event = {
+		.type = EVENT_DEREGISTERED, .seen_ms = d->hot.seen_ms, .reason = (uint8_t)reason};
 	struct device_change change = {.change = STORE_RECORD_DELETE,
 				       .event_record = blob_span(d->latest ? d->latest : d->record)};
 	struct registration r;

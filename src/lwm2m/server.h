@@ -47,7 +47,7 @@ void lwm2m_config_init(struct lwm2m_config *c);
 struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const struct lwm2m_host *host,
 				      const struct registry *registry, struct timers *timers,
 				      struct random *random, struct log *log) NODISCARD;
-/* Calls back no request and sends nothing. */
+/* Calls back no request and sends nothing. All writes must have been called back. */
 struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s);
 
 /* Restores one device found in the store, before the first datagram. -EPROTO: its record cannot be read. */

@@ -173,9 +173,9 @@ static void effect_settle(struct effect *e, bool stored)
 		d->hot.number = d->number_stored;
 		d->failing = false;
 	}
-	d->inflight++; /* keeps the device while the effect speaks */
+	d->held++;
 	e->settle(e, stored);
-	d->inflight--;
+	d->held--;
 	free(e->record);
 	pool_give(&s->effects, e);
 	device_free_if_done(d);
@@ -236,7 +236,7 @@ static int submit(struct device *d, const struct device_change *c, struct effect
 	if (c->event) {
 		if (lwm2m_event_encode(c->event, c->event_record, &body) < 0)
 			return -ENOSPC;
-		w.event = c->event->type;
+		w.event = (uint8_t)c->event->type;
 		w.event_body = buffer_span(&body);
 	}
 	w.dedup_index = next_hot(d, e, &hot);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "http/private.h"
+
+/* The handlers of the table of routes, and what they share. Events have a header of their own. */
+
+/* api_clients.c */
+http_handler api_clients_list, api_client_get, api_client_remove;
+/* api_device.c */
+http_handler api_read, api_discover, api_write, api_write_attributes, api_execute, api_create, api_delete;
+/* api_observe.c */
+http_handler api_observe, api_observe_cancel;
+/* api_models.c */
+http_handler api_objectspecs;
+/* status.c */
+http_handler api_server_endpoint, status_page, status_health, status_ready;
+/* metrics.c */
+http_handler metrics_page;
+/* routes.c: a path that the compatible interface refuses in its own words. */
+http_handler api_invalid_path;
+
+/* The registered device that the path names; NULL: the request is answered. */
+struct device *api_device(struct http_request *r);
+/* The LwM2M path that the target names; false: the request is answered. */
+bool api_path(struct http_request *r, struct path *out);
+/* "Invalid request: " and the words. */
+void api_invalid(struct http_request *r, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Starts `request` to a device; the answer of the device, or why there is none, becomes the answer of `r`. */
+void api_start(struct http_request *r, struct device *d, const struct lwm2m_request *request);
+
+/*
+ * For calls to the device manager which cannot be called off: lives until they call back, and knows the
+ * request only as long as its client waits. NULL: out of memory, and the request is answered. The caller
+ * frees it if the call fails.
+ */
+struct detached {
+	struct http_request *request; /* NULL: nobody waits any more */
+	unsigned status;	      /* of the answer when all is well: with an empty body */
+};
+struct detached *api_detach(struct http_request *r, unsigned status);
+/* The `done` of such calls; ctx is the struct detached. */
+void api_detached_done(void *ctx, const struct lwm2m_answer *answer);
+/* If such a call failed at once. */
+void api_detached_failed(struct detached *d);

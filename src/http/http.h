@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "base/address.h"
+#include "base/log.h"
+
+/*
+ * The northbound side: REST/JSON and server-sent events over HTTP/1.1 (README.md has the list of routes).
+ * Runs on the daemon's loop, on its thread, and never blocks it.
+ */
+
+struct uv_loop_s;
+struct lwm2m_server;
+struct store;
+struct http;
+
+/* One southbound endpoint, as GET /api/server/endpoint tells it. */
+struct http_southbound {
+	const char *uri;	 /* "coap://0.0.0.0:5683" */
+	const char *description; /* "CoAP over UDP" */
+};
+
+/* What the sockets of the devices' side count; the daemon adds its listeners up. */
+struct http_udp_stats {
+	uint64_t received, received_bytes, truncated, receive_errors;
+	uint64_t sent, sent_bytes, send_dropped;
+};
+
+struct http_config {
+	struct address listen;	    /* port 0: any free one */
+	bool insecure_allow_remote; /* there is no authentication yet: else loopback only */
+	const char *version;	    /* of the program, shown to callers */
+	uint64_t heartbeat_ms;	    /* of event streams: 10000 */
+	uint64_t stall_ms; /* an event stream that takes nothing for so long, though there is something, is
+			      ended: 30000 */
+	uint64_t stop_ms;  /* http_stop waits no longer for what runs: 3000 */
+	unsigned idle_s;   /* a connection without progress is closed: 60. Running requests do not count */
+	size_t body_max;   /* of one request: 1 MiB */
+	size_t bodies_max; /* of all requests together: 64 MiB */
+	unsigned connections_max;  /* 1024 */
+	unsigned streams_max;	   /* event streams: 256, never more than half of the connections */
+	size_t event_backlog_max;  /* bytes that wait for one event stream: 1 MiB */
+	uint64_t (*wall_ms)(void); /* Unix time, replaceable in tests */
+	const struct http_southbound *southbound; /* borrowed until closed */
+	size_t southbound_count;
+};
+void http_config_init(struct http_config *c);
+
+/* Fills in *out, for /metrics. */
+typedef void http_udp_stats_fn(void *ctx, struct http_udp_stats *out);
+
+/*
+ * Listens and serves. All pointers but `config` itself are borrowed until `closed` of http_stop is called.
+ * Takes the store's one subscription to events (store_on_events). `udp_stats` may be NULL. -EPERM: not a
+ * loopback address, and remote access is not allowed; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ...; -ENOMEM.
+ */
+int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lwm2m_server *server,
+	     struct store *store, struct log *log, http_udp_stats_fn *udp_stats, void *udp_stats_ctx,
+	     struct http **out) NODISCARD;
+/*
+ * Accepts nothing more; event streams end with a word on where to resume, running requests are answered 503.
+ * `closed` is called at last, on the loop; `h` is gone then.
+ */
+void http_stop(struct http *h, void (*closed)(void *ctx), void *ctx);
+uint16_t http_port(const struct http *h);

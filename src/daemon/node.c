@@ -10,19 +10,20 @@
  * answers leave by batches. Nothing here decides anything about devices.
  */
 
+#include "daemon/node.h"
+
+#include "base/clock.h"
+#include "http/http.h"
+#include "lwm2m/server.h"
+#include "net/udp.h"
+#include "store/store.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
-
-#include "base/clock.h"
-#include "daemon/node.h"
-#include "http/http.h"
-#include "lwm2m/server.h"
-#include "net/udp.h"
-#include "store/store.h"
 
 enum { LISTENERS_MAX = 8, BATCHES_PER_TURN = 4 };
 
@@ -45,6 +46,7 @@ struct node {
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
 	struct address http_listen;
+	struct http_southbound southbound[LISTENERS_MAX];
 	struct registry *registry;
 	struct store *store;
 	struct lwm2m_server *server;
@@ -252,11 +254,11 @@ static int start_server(struct node *n)
 	return n->server ? store_scan(n->store, STORE_MANAGEMENT, restore_device, n) : -ENOMEM;
 }
 
-static void udp_totals(void *ctx, struct udp_stats *out)
+static void udp_totals(void *ctx, struct http_udp_stats *out)
 {
 	struct node *n = ctx;
 
-	*out = (struct udp_stats){0};
+	*out = (struct http_udp_stats){0};
 	for (unsigned i = 0; i < n->listener_count; i++) {
 		const struct udp_stats *s = udp_stats(n->listeners[i].socket);
 
@@ -272,23 +274,21 @@ static void udp_totals(void *ctx, struct udp_stats *out)
 
 static int start_http(struct node *n)
 {
-	const char *uris[LISTENERS_MAX];
 	struct http_config config;
 	char what[ADDRESS_TEXT * 2];
 	int err;
 
 	for (unsigned i = 0; i < n->listener_count; i++)
-		uris[i] = n->listeners[i].uri;
+		n->southbound[i] = (struct http_southbound){n->listeners[i].uri, "CoAP over UDP"};
 	http_config_init(&config);
 	config.listen = n->http_listen;
 	config.version = SHOAL_VERSION;
 	config.connections_max = (unsigned)n->settings->http_connections_max;
 	config.body_max = n->settings->http_body_max;
-	config.endpoints = uris;
-	config.endpoint_count = n->listener_count;
-	config.udp_totals = udp_totals;
-	config.udp_ctx = n;
-	err = http_new(&config, &n->loop, n->server, n->store, &n->log, &n->http);
+	config.insecure_allow_remote = n->settings->http_insecure_allow_remote;
+	config.southbound = n->southbound;
+	config.southbound_count = n->listener_count;
+	err = http_new(&config, &n->loop, n->server, n->store, &n->log, udp_totals, n, &n->http);
 	if (err < 0) {
 		snprintf(what, sizeof(what), "address=%s", n->settings->http_listen);
 		complain(n, "cannot-listen", what, err,

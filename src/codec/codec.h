@@ -6,8 +6,9 @@
 #include "model/registry.h"
 
 /*
- * Content-Formats: between payloads and records. One file per format behind one table. Decoders are strict about the
- * format and lenient about the client (lwm2m.md, 1.6), never recurse on input, allocate only from the arena.
+ * Content-Formats: between payloads and records. One file per format behind one table. Decoders are strict
+ * about the format and lenient about the client (lwm2m.md, 1.6), never recurse on input, allocate only from
+ * the arena.
  */
 
 enum content_format {
@@ -35,17 +36,24 @@ enum codec_outcome {
 };
 
 struct codec_context {
-	const struct model *model; /* types of resources; NULL or an unknown object: types are guessed, else OPAQUE */
-	struct path base;          /* path of the request: what relative payloads are relative to, and what answers must be within */
-	bool any_path;             /* composites and Send: paths outside of `base` are fine */
-	uint64_t now_ms;           /* Unix time, for relative timestamps */
-	struct arena *arena;       /* decode: owns all that the records point to, except what borrows from the payload */
-	char error[96];            /* out */
+	/* Types of resources; NULL or an unknown object: types are guessed, else OPAQUE. */
+	const struct model *model;
+	/* Path of the request: what relative payloads are relative to, and what answers must be within. */
+	struct path base;
+	/* Composites and Send: paths outside of `base` are fine. */
+	bool any_path;
+	/* Unix time, for relative timestamps. */
+	uint64_t now_ms;
+	/* Decode: owns all that the records point to, except what borrows from the payload. Encode: for
+	 * strings made of numbers; may be NULL. */
+	struct arena *arena;
+	/* Out: what is wrong and where, never the value itself, which may be a key. */
+	char error[96];
 };
 
 struct codec {
 	uint16_t format;
-	const char *name; /* "TEXT", "SENML_CBOR": names of the northbound API */
+	const char *name;      /* "TEXT", "SENML_CBOR": names of the northbound API */
 	uint8_t max_count_one; /* 1: carries one value only (text, opaque, CBOR) */
 	int (*decode)(struct codec_context *c, struct span payload, struct records *out);
 	int (*encode)(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
@@ -57,10 +65,18 @@ const struct codec *codec_find(uint16_t format);
 const struct codec *codec_find_name(struct span name);
 
 /*
- * Both return an enum codec_outcome or < 0 (-ENOMEM: the arena's or buffer's ceiling; a payload that wants more is refused).
- * codec_decode checks paths against `base`, coerces values to the model's types and marks what does not fit as misfit.
+ * Both return an enum codec_outcome or < 0 (-ENOMEM: the arena's or buffer's ceiling; a payload that wants
+ * more is refused). After any but CODEC_OK `out` has no more than before.
+ *
+ * codec_decode checks paths against `base`, coerces values to the model's types and marks what does not fit
+ * as misfit. Instances outside of `base` are accepted, as `extra`, if a link in the payload leads to them.
  * `FORMAT_NONE` guesses: a payload without Content-Format is text, unless the path is not a single resource.
- * codec_encode wants records sorted by path, all within `base`. An instance-level TLV Write has `base` of depth 2.
+ * An answer without records gives one without a value: there is nothing below the path.
+ *
+ * codec_encode wants records sorted by path, all within `base`, a path several times only with different
+ * times; else CODEC_MISFIT. An instance-level TLV Write has `base` of depth 2. In TLV below an object the
+ * instance PATH_ID_NONE is one whose id the client chooses (Create), in both directions.
  */
 int codec_decode(struct codec_context *c, uint16_t format, struct span payload, struct records *out);
-int codec_encode(struct codec_context *c, uint16_t format, const struct record *items, size_t count, struct buffer *out);
+int codec_encode(struct codec_context *c, uint16_t format, const struct record *items, size_t count,
+		 struct buffer *out);

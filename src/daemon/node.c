@@ -202,6 +202,7 @@ static int open_store(struct node *n)
 {
 	const struct daemon_settings *set = n->settings;
 	struct store_options options;
+	int err;
 
 	store_options_init(&options);
 	options.durability = set->store_durability;
@@ -210,7 +211,10 @@ static int open_store(struct node *n)
 	options.journal_bytes_max = set->journal_size_max;
 	options.tail_max = (uint32_t)set->journal_tail_max;
 	options.pending_bytes_max = set->store_pending_max;
-	return store_open(set->store_url, &options, (uint32_t)set->node_id, &n->loop, &n->log, &n->store);
+	err = store_open(set->store_url, &options, (uint32_t)set->node_id, &n->loop, &n->log, &n->store);
+	if (err == -EINVAL)
+		n->status = 2;
+	return err;
 }
 
 static int restore_device(void *ctx, const struct store_device *stored)

@@ -153,8 +153,8 @@ static uint8_t parse_links(struct parse *p, struct span payload)
 	}
 	if (next == LINK_ERROR)
 		return refuse(p, COAP_BAD_REQUEST, "object list is not link-format");
-	if (count == 0)
-		return refuse(p, COAP_BAD_REQUEST, "object list is missing");
+	if (count == 0) /* R18: without a list (and a profile id) there is nothing to register */
+		return refuse(p, p->update ? COAP_BAD_REQUEST : COAP_CONFLICT, "object list is missing");
 	p->out->links = payload;
 	p->out->has_links = true;
 	return 0;

@@ -63,7 +63,7 @@ static void register_requests(void **state)
 		{"ep=a&lt=60&lwm2m=1.1&b=", "</1>", 0, COAP_BAD_REQUEST},
 		{"ep=a&lt=60&lwm2m=1.1&sms", "</1>", 0, COAP_BAD_REQUEST},
 		{"ep=a&lt=60&lwm2m=1.1&et=x&tl&vendor=a=b", "</1>", 0, 0},
-		{"ep=a&lt=60&lwm2m=1.1", "", COAP_BAD_REQUEST, COAP_BAD_REQUEST},
+		{"ep=a&lt=60&lwm2m=1.1", "", COAP_CONFLICT, COAP_CONFLICT},
 		{"ep=a&lt=60&lwm2m=1.1", "nonsense", COAP_BAD_REQUEST, COAP_BAD_REQUEST},
 		{"ep=a&lt=60&lwm2m=1.1", "</>;rt=\"oma.lwm2m\";ct=110;ct=112 , </3/0/11/0>, </5/>", 0, 0},
 	};

@@ -63,7 +63,7 @@ def start(folder):
 def daemon():
     """One daemon for all tests of a file that do not disturb each other. It must outlive them."""
     import shoal
-    with shoal.temp_dir() as path, shoal.Daemon(path, "--log-level", "warn") as running:
+    with shoal.temp_dir() as path, shoal.Daemon(path) as running:
         yield running
         assert running.alive, running.log[-4000:]
         # An orderly end, so that a sanitizer can report leaks.

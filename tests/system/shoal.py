@@ -172,7 +172,7 @@ class Events:
                     if "data" in fields or "event" in fields:
                         self.seen.append(Event(fields.get("id"), fields.get("event", "message"),
                                                json.loads(fields.get("data") or "null")))
-                    else:
+                    elif not fields:
                         self.heartbeats += 1
                     fields = {}
                     self.changed.notify_all()

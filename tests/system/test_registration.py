@@ -19,7 +19,7 @@ def device(daemon):
 
 @pytest.fixture(scope="module")
 def strict():
-    with shoal.temp_dir() as path, shoal.Daemon(path, "--lwm2m-strict", "true") as running:
+    with shoal.temp_dir() as path, shoal.Daemon(path, "--lwm2m-strict") as running:
         yield running
 
 

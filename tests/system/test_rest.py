@@ -108,12 +108,8 @@ def test_a_client_has_the_members_of_the_compatible_interface_in_their_order(dae
     ("PUT", "/3/0/14", {"id": 14, "kind": "singleResource", "type": "STRING", "value": "x"}),
     ("POST", "/3303", {"id": 0, "resources": []})])
 def test_every_route_of_an_unknown_client_says_so(daemon, method, path, body):
-    answer = daemon.http(method, f"/api/clients/no%20such%20{path}", body)
-    name = "no such "
-    if path == "":
-        check_error(answer, 400, f"No registered client with id '{name}'")
-    else:
-        check_error(daemon.http(method, f"/api/clients/nobody{path}", body), 400, "No registered client with id 'nobody'")
+    answer = daemon.http(method, f"/api/clients/no%20body{path}", body)
+    check_error(answer, 400, "No registered client with id 'no body'")
 
 
 def test_an_endpoint_name_is_percent_decoded(daemon):
@@ -836,7 +832,7 @@ def test_a_cancelled_observation_is_not_issued_again(device, api):
 def test_objectspecs_are_those_of_the_devices_versions(daemon, device):
     body = daemon.get(f"/api/objectspecs/{device.endpoint}").json
     ids = [o["id"] for o in body]
-    assert ids == sorted(ids) and {0, 1, 2, 3, 4, 5, 6, 7, 3303} <= set(ids)
+    assert ids == [1, 3, 3303]
     temperature = body[ids.index(3303)]
     assert temperature["instancetype"] == "multiple" and temperature["urn"] == "urn:oma:lwm2m:ext:3303"
     assert set(temperature) >= {"id", "name", "instancetype", "mandatory", "urn", "version", "lwm2mversion", "description",

@@ -351,7 +351,7 @@ static int exchange_new(struct coap_layer *l, struct coap_peer *p, struct coap_m
 int coap_start(struct coap_layer *l, struct coap_peer *p, struct coap_message *m, uint64_t now_ms,
 	       coap_done *done, void *ctx, struct coap_exchange **out)
 {
-	bool must_wait = p->waiting || p->active >= p->params->nstart;
+	bool must_wait = p->active >= p->params->nstart; /* if any waits, this is so */
 	struct coap_exchange *x;
 	int rc;
 

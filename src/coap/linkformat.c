@@ -36,7 +36,7 @@ static bool scan(struct span s, uint8_t stop, size_t *len)
 		else if (quoted && s.data[i] == '\\')
 			i++;
 	}
-	*len = MIN(i, s.len);
+	*len = i;
 	return !quoted;
 }
 

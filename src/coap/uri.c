@@ -54,24 +54,22 @@ int coap_uri_parse(const char *text, struct coap_uri *out)
 	size_t host_len = host_length(host);
 	const char *port = host + host_len;
 	size_t port_len;
-	int len;
 
 	if (host_len == 0 || (*port && *port != ':' && *port != '/'))
 		return -EINVAL;
 	if (*port == ':')
 		port++;
 	port_len = strcspn(port, "/");
-	if (strcmp(port + port_len, "") != 0 && strcmp(port + port_len, "/") != 0)
+	if (port[port_len] && port[port_len + 1]) /* a path */
 		return -EINVAL;
 	if (port_len == 0) {
 		port = uri.secure ? "5684" : "5683";
 		port_len = 4;
 	}
-	if (host_len + port_len >= sizeof(authority))
+	if (host_len + port_len + sizeof(":") > sizeof(authority))
 		return -EINVAL;
-	len = snprintf(authority, sizeof(authority), "%.*s:%.*s", (int)host_len, host, (int)port_len, port);
-	if (len < 0 || (size_t)len >= sizeof(authority) || address_parse(authority, &uri.address) < 0 ||
-	    uri.address.port == 0)
+	snprintf(authority, sizeof(authority), "%.*s:%.*s", (int)host_len, host, (int)port_len, port);
+	if (address_parse(authority, &uri.address) < 0 || uri.address.port == 0)
 		return -EINVAL;
 	*out = uri;
 	return 0;

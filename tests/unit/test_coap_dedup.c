@@ -28,7 +28,8 @@ static void test_life_of_an_entry(void **state)
 	(void)state;
 	assert_int_equal(seen(&d, 7, 99, NOW), COAP_SEEN_NEW);
 	assert_int_equal(seen(&d, 0, 0, NOW),
-			 COAP_SEEN_NEW); /* free entries are all zero, and match nothing */
+			 COAP_SEEN_NEW);		    /* free entries are all zero, and match nothing */
+	assert_int_equal(seen(&d, 0, 0, 5), COAP_SEEN_NEW); /* not even at the beginning of time */
 	coap_dedup_add(&d, 7, 99, NOW, COAP_EMPTY);
 	assert_int_equal(seen(&d, 7, 99, NOW), COAP_SEEN_PENDING);
 	coap_dedup_settle(&d, 7, 99, COAP_CHANGED);

@@ -497,6 +497,8 @@ static void test_elective_faults(void **state)
 	parse_request(&datagram, "c1 70 01 3c", &m); /* Content-Format twice: the first counts */
 	assert_int_equal(coap_format(&m, COAP_OPTION_CONTENT_FORMAT), 112);
 	assert_null(coap_find_next(&m, coap_find(&m, COAP_OPTION_CONTENT_FORMAT)));
+	parse_request(&datagram, "73 000000", &m); /* a critical one stays, to be reported */
+	assert_non_null(coap_find(&m, COAP_OPTION_URI_PORT));
 	parse_request(&datagram, "41 01 00 01 02", &m); /* ETag, one of them empty */
 	assert_bytes(coap_value(coap_find_next(&m, coap_find(&m, COAP_OPTION_ETAG))), "02");
 }

@@ -148,6 +148,10 @@ static void note_failure(struct device *d, int result, const struct store_hot *f
 	if (result == STORE_BEHIND || (result == STORE_REFUSED && is_ours(s, found))) {
 		d->hot.fence.gen = found->fence.gen;
 		d->number_stored = found->number;
+		/* A bare device would forget this at once, and its retransmission fail like this one. */
+		if (!d->record && !timer_is_set(&d->timer))
+			timer_set(s->timers, &d->timer, server_now(s) + COAP_EXCHANGE_LIFETIME_MS,
+				  device_timer_fired);
 	} else if (result == STORE_REFUSED) {
 		d->forgotten = true;
 	}

@@ -77,6 +77,8 @@ static void test_refused(void **state)
 		" coap://192.0.2.7",
 		"coap://192.0.2.7 ",
 		"coap://[2001:0db8:0000:0000:0000:0000:0000:0001:0000:0000:0000:0000]:5683",
+		/* One character more than fits: it must not lose the last digit of its port. */
+		"coap://[fe80::1%000000000000000000000000000000000000000000000000000000002]:5683",
 	};
 
 	(void)state;

@@ -68,7 +68,7 @@ static double measure(const struct place *at)
 	uint32_t mix = (at->objects->seed * 64 + t->id) * 0x9E3779B1u;
 	double phase = (double)(at->env->wall_ms % DRIFT_PERIOD_MS) / DRIFT_PERIOD_MS + mix / 4294967296.0;
 	double noise = (double)((at->env->wall_ms * 0x9E3779B97F4A7C15u) >> 32) / 4294967296.0 - 0.5;
-	double value = MEAN_CELSIUS + SWING_CELSIUS * sin(2 * M_PI * phase) + noise;
+	double value = MEAN_CELSIUS + SWING_CELSIUS * sin(2 * M_PI * phase) + noise / 5;
 
 	value = at->objects->numbered ? (double)at->objects->sequence
 				      : round(value * HUNDREDTHS) / HUNDREDTHS;

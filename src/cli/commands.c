@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/* The table of commands: what there is, what it takes, and one page of help on each. */
+
+#include "cli/commands.h"
+
+#define BIT(option) (1u << OPTION_##option)
+
+const struct cli_command cli_commands[] = {
+	{"list", "", 0, 0, 0, "List the registered devices", "", command_list},
+	{"show", "EP", 1, 1, 0, "Show one device: its registration and its objects", "", command_show},
+	{"read", "EP PATH", 2, 2, BIT(FORMAT) | BIT(TIMEOUT), "Read a value, an instance or an object",
+	 "A single resource is printed as it is, anything else as a table.\n"
+	 "\n"
+	 "  shoalctl read dev-1 /3/0/0\n"
+	 "  shoalctl read dev-1 /3\n",
+	 command_read},
+	{"write", "EP PATH [VALUE...]", 2, OPERANDS_MAX,
+	 BIT(TYPE) | BIT(FILE) | BIT(REPLACE) | BIT(PARTIAL) | BIT(FORMAT) | BIT(TIMEOUT),
+	 "Write a value, or several of an instance",
+	 "The type of a value is that of the object's definition, unless --type says another: string,\n"
+	 "integer, unsigned_integer, float, boolean, opaque, time, objlnk or corelnk.\n"
+	 "Several resources of an instance, or instances of a resource, are written as ID=VALUE;\n"
+	 "of an instance only what is given is changed, unless --replace is.\n"
+	 "\n"
+	 "  shoalctl write dev-1 /1/0/1 120\n"
+	 "  shoalctl write dev-1 /1/0 1=120 6=true\n"
+	 "  shoalctl write dev-1 /3/0/13 2026-01-02T03:04:05Z\n"
+	 "  shoalctl write dev-1 /2/0/2 101=31 102=1\n"
+	 "  shoalctl write dev-1 /1/0 --file instance.json --replace\n",
+	 command_write},
+	{"exec", "EP PATH [ARGUMENTS]", 2, 3, BIT(TIMEOUT), "Execute a resource",
+	 "  shoalctl exec dev-1 /3/0/4\n"
+	 "  shoalctl exec dev-1 /5/0/2 \"0='now',1\"\n",
+	 command_exec},
+	{"create", "EP OBJECT [ID=VALUE...]", 2, OPERANDS_MAX,
+	 BIT(ID) | BIT(FILE) | BIT(FORMAT) | BIT(TIMEOUT), "Create an instance of an object",
+	 "  shoalctl create dev-1 /3303 5750=Kitchen\n"
+	 "  shoalctl create dev-1 /3303 --id 7 5750=Cellar\n",
+	 command_create},
+	{"delete", "EP PATH", 2, 2, BIT(TIMEOUT), "Delete an instance", "", command_delete},
+	{"discover", "EP PATH", 2, 2, BIT(TIMEOUT), "Ask what there is below a path, with its attributes", "",
+	 command_discover},
+	{"attributes", "EP PATH NAME[=VALUE]...", 3, OPERANDS_MAX, 0,
+	 "Set or take back notification attributes",
+	 "NAME is pmin, pmax, gt, lt, st, epmin or epmax; without a value it is taken back.\n"
+	 "\n"
+	 "  shoalctl attributes dev-1 /3303/0/5700 pmin=10 pmax=60 gt=30\n"
+	 "  shoalctl attributes dev-1 /3303/0/5700 gt\n",
+	 command_attributes},
+	{"observe", "EP PATH", 2, 2, BIT(ONCE) | BIT(FORMAT) | BIT(TIMEOUT),
+	 "Observe a path and print its notifications until Ctrl-C",
+	 "The observation goes on when this ends; shoalctl cancel ends it.\n", command_observe},
+	{"cancel", "EP PATH", 2, 2, BIT(ACTIVE) | BIT(TIMEOUT), "Cancel an observation", "", command_cancel},
+	{"events", "", 0, 0, BIT(EP) | BIT(SINCE), "Print events as they come, until Ctrl-C",
+	 "A connection that breaks is made again, and goes on behind the last event. With --json each\n"
+	 "event is a line: {\"event\":NAME,\"id\":ID,\"data\":...}.\n",
+	 command_events},
+	{"remove", "EP", 1, 1, 0, "Remove a registration; the device is not told", "", command_remove},
+	{"status", "", 0, 0, 0, "Show whether the server is ready, and where devices reach it", "",
+	 command_status},
+};
+const size_t cli_command_count = ARRAY_SIZE(cli_commands);
+
+int command_path(struct cli *c, const char *operand, unsigned min, unsigned max, struct path *path,
+		 char text[PATH_TEXT])
+{
+	static const char *const names[] = {"root", "object", "instance", "resource", "resource instance"};
+
+	if (!path_parse(span_str(operand), path))
+		fprintf(c->error, "shoalctl: \"%s\" is no path; expected one like /3/0/0\n", operand);
+	else if (path->depth < min || path->depth > max)
+		fprintf(c->error, "shoalctl: \"%s\" is the path of %s %s; expected one of %s %s%s%s\n",
+			operand, path->depth == PATH_OBJECT || path->depth == PATH_INSTANCE ? "an" : "a",
+			names[path->depth], min == PATH_OBJECT || min == PATH_INSTANCE ? "an" : "a",
+			names[min], min == max ? "" : " to a ", min == max ? "" : names[max]);
+	else {
+		path_format(path, text);
+		return EXIT_OK;
+	}
+	return EXIT_USAGE;
+}

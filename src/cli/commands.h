@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+#include "cli/cli.h"
+#include "model/path.h"
+
+/* The functions of the commands: each returns an enum cli_exit. */
+
+typedef int cli_run(struct cli *c, const struct cli_args *args);
+
+/* client_commands.c */
+cli_run command_list, command_show, command_remove, command_status;
+/* device_commands.c */
+cli_run command_read, command_discover, command_write, command_exec, command_create, command_delete,
+	command_attributes;
+/* event_commands.c */
+cli_run command_observe, command_cancel, command_events;
+
+/*
+ * The operand that is a path, in the form in which the interface writes it. `text` has the path, *path its
+ * ids. EXIT_USAGE, told on c->error, if it is none or not as deep as `min` to `max`.
+ */
+int command_path(struct cli *c, const char *operand, unsigned min, unsigned max, struct path *path,
+		 char text[PATH_TEXT]) NODISCARD;

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/* shoalctl: the command line of a shoal server. Finds out where the server is, and runs one command. */
+
+#include "cli/cli.h"
+#include "cli/table.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <unistd.h>
+
+static const char default_url[] = "http://127.0.0.1:8080";
+
+enum { TIMEOUT_DEFAULT_S = 5, TIMEOUT_MAX_S = 600 };
+
+static const char *choose_url(const struct cli_args *args)
+{
+	const char *variable = getenv("SHOAL_URL");
+
+	if (args_has(args, OPTION_URL))
+		return args->options[OPTION_URL];
+	return variable && *variable ? variable : default_url;
+}
+
+/* False if --timeout makes no sense, which is told. */
+static bool choose_timeout(const struct cli_args *args, unsigned *seconds)
+{
+	uint64_t value = TIMEOUT_DEFAULT_S;
+
+	if (args_has(args, OPTION_TIMEOUT) &&
+	    (!span_to_uint(span_str(args->options[OPTION_TIMEOUT]), TIMEOUT_MAX_S, &value) || value == 0)) {
+		fprintf(stderr, "shoalctl: --timeout %s: expected whole seconds from 1 to %d\n",
+			args->options[OPTION_TIMEOUT], TIMEOUT_MAX_S);
+		return false;
+	}
+	*seconds = (unsigned)value;
+	return true;
+}
+
+static int run(const struct cli_command *command, const struct cli_args *args)
+{
+	struct cli c = {.out = stdout,
+			.error = stderr,
+			.json = args_has(args, OPTION_JSON),
+			.width = table_terminal_width(stdout),
+			.interactive = isatty(STDOUT_FILENO)};
+	int rc;
+
+	if (!choose_timeout(args, &c.timeout_s))
+		return EXIT_USAGE;
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	rc = client_init(&c.client, choose_url(args), stderr);
+	if (rc == EXIT_OK)
+		rc = command->run(&c, args);
+	client_deinit(&c.client);
+	curl_global_cleanup();
+	if (fflush(stdout) == 0)
+		return rc;
+	fprintf(stderr, "shoalctl: cannot write: %s\n", strerror(errno));
+	return rc == EXIT_OK ? EXIT_REFUSED : rc;
+}
+
+int main(int argc, char **argv)
+{
+	const struct cli_command *command;
+	struct cli_args args;
+	int rc;
+
+	setlocale(LC_CTYPE, "");
+	rc = args_parse(argc - 1, argv + 1, cli_commands, cli_command_count, &args, &command, stderr);
+	if (rc != EXIT_OK)
+		return rc;
+	if (args_has(&args, OPTION_VERSION)) {
+		printf("shoalctl %s\n", SHOAL_VERSION);
+		return EXIT_OK;
+	}
+	if (args_has(&args, OPTION_HELP) && command)
+		args_print_command_help(command, stdout);
+	else if (args_has(&args, OPTION_HELP))
+		args_print_help(cli_commands, cli_command_count, stdout);
+	else if (command)
+		return run(command, &args);
+	else {
+		args_print_help(cli_commands, cli_command_count, stderr);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}

@@ -136,6 +136,9 @@ static void test_param_find(void **state)
 	assert_false(link_param_find(&link, "c", &param));
 	assert_false(link_param_find(&link, "ctx", &param));
 	assert_false(link_param_find(&link, "late", &param)); /* behind the fault */
+	/* Parameters need not come from a link. */
+	assert_false(link_param_find(&(struct link){.params = span_str("rt=\"open")}, "rt", &param));
+	assert_true(link_param_find(&(struct link){.params = span_str("rt=\"shut\"")}, "rt", &param));
 }
 
 /* After an error the reader stays where it is: nobody loops for ever, nothing more is read. */

@@ -204,6 +204,7 @@ static void test_option_count(void **state)
 	assert_int_equal(m.option_count, COAP_OPTIONS_MAX);
 	assert_int_equal(coap_add(&m, 1, span_str("")), -ENOSPC);
 	assert_int_equal(coap_add_uint(&m, 1, 1), -ENOSPC);
+	assert_int_equal(coap_add_segments(&m, COAP_OPTION_URI_PATH, span_str("/a")), -ENOSPC);
 	bytes_add(&datagram, span_of(&zero, 1));
 	assert_int_equal(coap_parse(bytes_span(&datagram), &m), COAP_PARSE_RESET);
 }

@@ -189,10 +189,20 @@ def test_a_notification_has_every_value_with_its_time(daemon):
             assert "1.5" in str(values) and "2.5" in str(values) and "3.5" in str(values)
 
 
-def test_a_heartbeat_comes_every_ten_seconds(daemon):
-    with daemon.events("?ep=nobody") as events:
+def test_a_heartbeat_comes_every_ten_seconds(start):
+    with start().events() as events:
         shoal.wait_until(lambda: events.heartbeats, 13, "a heartbeat")
         assert not events.seen
+
+
+def update_all(device, lifetimes, links):
+    """Updates without waiting for the answer of each; returns how long it took until all were acknowledged."""
+    begin = time.monotonic()
+    for lifetime in lifetimes:
+        device.send(device.update_message([f"lt={lifetime}"], links))
+    for _ in lifetimes:
+        assert device.receive().text == "2.04"
+    return time.monotonic() - begin
 
 
 def test_a_reader_behind_the_start_of_the_log_gets_a_gap_event_first(start):
@@ -205,9 +215,9 @@ def test_a_reader_behind_the_start_of_the_log_gets_a_gap_event_first(start):
         end = time.monotonic() + 20
         lifetime = 1000
         while time.monotonic() < end:
-            for _ in range(200):
-                lifetime += 1
-                assert d.update(f"lt={lifetime}", links=links).text == "2.04"
+            for _ in range(10):
+                update_all(d, range(lifetime + 1, lifetime + 21), links)
+                lifetime += 20
             with daemon.events(last_id=first.id) as again:
                 seen = again.wait_count(1)
                 if seen[0].name == "GAP":
@@ -225,18 +235,13 @@ def test_a_reader_who_does_not_read_holds_up_no_device(start):
     links = b"</1/0>" + b"".join(b",</3303/%d>" % i for i in range(80))
     with Device(daemon.coap_port) as d, raw_stream(daemon) as stuck, daemon.events() as events:
         d.register(links=links)
-        slowest = 0
         # Some 20 MB of events: far more than socket buffers hold.
-        for i in range(2000):
-            begin = time.monotonic()
-            assert d.update(f"lt={1000 + i}", links=links).text == "2.04"
-            slowest = max(slowest, time.monotonic() - begin)
+        slowest = max(update_all(d, range(1000 + i, 1020 + i), links) for i in range(0, 2000, 20))
         assert slowest < 1.5, slowest
         assert daemon.rss() < 200 << 20
         # The one who reads has all of it.
         seen = events.wait_count(2001, 30)
         assert [e.data["update"]["lifetime"] for e in seen[1:]] == list(range(1000, 3000))
-        stuck.settimeout(1)
 
 
 def test_a_reader_who_was_too_slow_can_resume_without_a_hole(start):
@@ -244,8 +249,8 @@ def test_a_reader_who_was_too_slow_can_resume_without_a_hole(start):
     links = b"</1/0>" + b"".join(b",</3303/%d>" % i for i in range(80))
     with Device(daemon.coap_port) as d, raw_stream(daemon) as stuck:
         d.register(links=links)
-        for i in range(1500):
-            assert d.update(f"lt={1000 + i}", links=links).text == "2.04"
+        for i in range(0, 1500, 20):
+            update_all(d, range(1000 + i, 1020 + i), links)
         # It wakes up and reads what there is, until the end or until it is up to date.
         stuck.settimeout(3)
         data = b""
@@ -254,10 +259,10 @@ def test_a_reader_who_was_too_slow_can_resume_without_a_hole(start):
                 data += more
         blocks = [b for b in data.partition(b"\r\n\r\n")[2].split(b"\r\n\r\n") if b.strip()]
         ids = [line.partition(b":")[2].strip().decode() for b in blocks for line in b.split(b"\r\n") if line.startswith(b"id:")]
-        updates = sum(b"event: UPDATED" in b for b in blocks)
+        told = sum(b"event: UPDATED" in b for b in blocks)
         assert ids
-        if updates < 1500:
+        if told < 1500:
             with daemon.events(last_id=ids[-1]) as rest:
                 rest.wait(lambda e: e.name == "UPDATED" and e.data["update"]["lifetime"] == 2499, 20)
-                updates += sum(e.name == "UPDATED" for e in rest.seen)
-        assert updates == 1500
+                told += sum(e.name == "UPDATED" for e in rest.seen)
+        assert told == 1500

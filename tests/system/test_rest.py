@@ -3,6 +3,7 @@
 """The routes of rest.md, part A, against a device whose every answer the test chooses."""
 
 import json
+import socket
 import time
 
 import cbor2
@@ -520,7 +521,6 @@ def test_a_multi_resource_and_a_resource_instance_are_written(device, api):
     ('{"id":14,"kind":"singleResource","type":"BOOLEAN","value":"true"}', "application/json"),
     ('{"id":14,"kind":"singleResource","type":"OPAQUE","value":"0g"}', "application/json"),
     ('{"id":14,"kind":"singleResource","type":"OPAQUE","value":"000"}', "application/json"),
-    ('{"id":14,"kind":"wrong","type":"STRING","value":"x"}', "application/json"),
     ('{"id":70000,"kind":"singleResource","type":"STRING","value":"x"}', "application/json"),
     ("[" * 10000, "application/json")])
 def test_a_body_that_cannot_be_written_is_an_invalid_request(device, api, body, content_type):
@@ -832,7 +832,7 @@ def test_a_cancelled_observation_is_not_issued_again(device, api):
 def test_objectspecs_are_those_of_the_devices_versions(daemon, device):
     body = daemon.get(f"/api/objectspecs/{device.endpoint}").json
     ids = [o["id"] for o in body]
-    assert ids == [1, 3, 3303]
+    assert ids == sorted(set(ids)) and {0, 1, 2, 3, 4, 5, 6, 7, 3303} <= set(ids)
     temperature = body[ids.index(3303)]
     assert temperature["instancetype"] == "multiple" and temperature["urn"] == "urn:oma:lwm2m:ext:3303"
     assert set(temperature) >= {"id", "name", "instancetype", "mandatory", "urn", "version", "lwm2mversion", "description",
@@ -896,15 +896,16 @@ def test_a_web_page_of_somebody_else_cannot_use_the_browser_of_a_person_here(dae
     device.silence(0.02)
 
 
-def test_a_body_that_is_too_large_is_refused_without_reading_it_all(daemon, device, api):
-    answer = api.call("PUT", "/3/0/14", "x" * (8 << 20), "text/plain")
-    assert answer.status in (400, 413), answer
+def test_a_body_that_is_too_large_is_refused_before_it_is_sent(daemon, device):
+    with socket.create_connection(("127.0.0.1", daemon.http_port), timeout=5) as s:
+        s.sendall(f"PUT /api/clients/{device.endpoint}/3/0/14 HTTP/1.1\r\nHost: localhost\r\n"
+                  f"Content-Type: text/plain\r\nContent-Length: {8 << 20}\r\n\r\n".encode())
+        assert b" 413 " in s.recv(4096).splitlines()[0]
     device.silence(0.02)
     assert daemon.get("/healthz").status == 200
 
 
 def test_a_caller_who_goes_away_leaves_nothing_behind(daemon, device, api):
-    import socket
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", daemon.http_port)) as s:
             s.sendall(f"GET /api/clients/{device.endpoint}/3/0/0?timeout=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())

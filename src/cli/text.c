@@ -184,7 +184,7 @@ const char *text_ago(uint64_t then_ms, uint64_t now_ms, char text[TEXT_TIME])
 const char *text_utc(int64_t ms, char text[TEXT_TIME])
 {
 	int64_t rest = (ms % 1000 + 1000) % 1000;
-	time_t seconds = (time_t)((ms - rest) / 1000);
+	time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0)); /* rounded down */
 	struct tm tm;
 	size_t len;
 
@@ -249,8 +249,10 @@ bool text_parse_time(const char *text, int64_t *ms)
 	const char *rest;
 
 	if (*text && !*end && !isspace((unsigned char)*text)) {
+		if (seconds < INT64_MIN / 1000 || seconds > INT64_MAX / 1000)
+			return false;
 		*ms = (int64_t)seconds * 1000;
-		return seconds >= INT64_MIN / 1000 && seconds <= INT64_MAX / 1000;
+		return true;
 	}
 	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (!rest)

@@ -15,30 +15,32 @@ struct parsed {
 	const struct cli_command *command;
 	int rc;
 	char error[512];
+	char words[256]; /* what `args` borrows from */
 };
 
 /* Splits `line` at spaces. */
-static struct parsed parse(const char *line)
+static void parse(struct parsed *p, const char *line)
 {
-	struct parsed p = {.rc = 0};
-	char *copy = strdup(line), *argv[16];
-	FILE *error = fmemopen(p.error, sizeof(p.error), "w");
+	char *argv[16];
+	FILE *error;
 	int argc = 0;
 
+	*p = (struct parsed){.rc = 0};
+	error = fmemopen(p->error, sizeof(p->error), "w");
 	assert_non_null(error);
-	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
-		argv[argc++] = strdup(word); /* args borrow from it */
-	p.rc = args_parse(argc, argv, cli_commands, cli_command_count, &p.args, &p.command, error);
+	snprintf(p->words, sizeof(p->words), "%s", line);
+	for (char *word = strtok(p->words, " "); word; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	p->rc = args_parse(argc, argv, cli_commands, cli_command_count, &p->args, &p->command, error);
 	fclose(error);
-	free(copy);
-	return p;
 }
 
 static void test_command_and_operands(void **state)
 {
-	struct parsed p = parse("read dev-1 /3/0/0");
+	struct parsed p;
 
 	(void)state;
+	parse(&p, "read dev-1 /3/0/0");
 	assert_int_equal(p.rc, EXIT_OK);
 	assert_string_equal(p.command->name, "read");
 	assert_int_equal(p.args.operand_count, 2);
@@ -56,8 +58,9 @@ static void test_options_anywhere(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		struct parsed p = parse(lines[i]);
+		struct parsed p;
 
+		parse(&p, lines[i]);
 		assert_int_equal(p.rc, EXIT_OK);
 		assert_int_equal(p.args.operand_count, 2);
 		assert_true(args_has(&p.args, OPTION_JSON));
@@ -70,16 +73,17 @@ static void test_options_anywhere(void **state)
 /* A value may be negative, and behind "--" it may be anything. */
 static void test_values_with_dashes(void **state)
 {
-	struct parsed p = parse("write dev-1 /3303/0/5750 -5");
+	struct parsed p;
 
 	(void)state;
+	parse(&p, "write dev-1 /3303/0/5750 -5");
 	assert_int_equal(p.rc, EXIT_OK);
 	assert_string_equal(p.args.operands[2], "-5");
-	p = parse("write dev-1 /3303/0/5750 -- --json");
+	parse(&p, "write dev-1 /3303/0/5750 -- --json");
 	assert_int_equal(p.rc, EXIT_OK);
 	assert_string_equal(p.args.operands[2], "--json");
 	assert_false(args_has(&p.args, OPTION_JSON));
-	p = parse("write dev-1 /1/0 --file -");
+	parse(&p, "write dev-1 /1/0 --file -");
 	assert_int_equal(p.rc, EXIT_OK);
 	assert_string_equal(p.args.options[OPTION_FILE], "-");
 }
@@ -101,8 +105,9 @@ static void test_wrong_usage(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct parsed p = parse(cases[i].line);
+		struct parsed p;
 
+		parse(&p, cases[i].line);
 		assert_int_equal(p.rc, EXIT_USAGE);
 		if (!strstr(p.error, cases[i].says))
 			fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].line, p.error, cases[i].says);
@@ -111,13 +116,14 @@ static void test_wrong_usage(void **state)
 
 static void test_without_command(void **state)
 {
-	struct parsed p = parse("--version");
+	struct parsed p;
 
 	(void)state;
+	parse(&p, "--version");
 	assert_int_equal(p.rc, EXIT_OK);
 	assert_null(p.command);
 	assert_true(args_has(&p.args, OPTION_VERSION));
-	p = parse("");
+	parse(&p, "");
 	assert_int_equal(p.rc, EXIT_OK);
 	assert_null(p.command);
 }
@@ -135,7 +141,7 @@ static void test_help(void **state)
 		struct parsed p;
 
 		snprintf(line, sizeof(line), "%s --help", c->name);
-		p = parse(line);
+		parse(&p, line);
 		assert_int_equal(p.rc, EXIT_OK);
 		assert_ptr_equal(p.command, c);
 		to = fmemopen(text, sizeof(text), "w");

@@ -15,6 +15,8 @@
 #include "store/lmdb.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* What one transaction takes on: it bounds the time to the callbacks, and the memory for what they are told.
@@ -131,6 +133,25 @@ int lmdb_result_copy(struct lmdb_commit *c, struct span s, struct span *out)
 	return s.len == 0 || out->data ? 0 : -ENOMEM;
 }
 
+/*
+ * LMDB calls a write which a full disk cut short an I/O error, and that is what a failed sync is, too. So the
+ * disk space which a transaction may need is allocated before it begins: a full disk is found out while
+ * nothing has happened. In large steps, because each changes the file's metadata.
+ */
+static int reserve_disk(const struct lmdb *l, uint64_t end)
+{
+	uint64_t needed = MIN(end + l->reserve, l->options.size_max);
+	uint64_t wanted = MIN(end + 2 * l->reserve, l->options.size_max);
+	mdb_filehandle_t fd;
+	struct stat file;
+
+	if (mdb_env_get_fd(l->env, &fd) != MDB_SUCCESS || fstat(fd, &file) < 0)
+		return -EIO;
+	if ((uint64_t)file.st_size >= needed || fallocate(fd, 0, 0, (off_t)wanted) == 0)
+		return 0;
+	return errno == EOPNOTSUPP ? 0 : lmdb_error(errno);
+}
+
 /* Nearly full: then only what makes room is done, so that there is a way out. */
 static int check_room(struct lmdb_commit *c)
 {
@@ -142,6 +163,9 @@ static int check_room(struct lmdb_commit *c)
 
 	mdb_env_info(l->env, &info);
 	c->lean = false;
+	err = reserve_disk(l, (info.me_last_pgno + 1) * l->page_bytes);
+	if (err < 0)
+		return err;
 	/* As long as the file has not reached the limit, what is used in it has not either. */
 	if ((info.me_last_pgno + 1) * l->page_bytes <= limit)
 		return 0;

@@ -70,7 +70,8 @@ def run(folder):
 
 def test_it_says_where_to_go_and_that_is_true(run):
     it = run()
-    shoal.wait_until(lambda: "curl" in it.text, 30, "the hint")
+    # By hand this may be the first build.
+    shoal.wait_until(lambda: "curl" in it.text, 120, "the hint")
     curl = re.search(r"curl (http://\S+)", it.text).group(1)
     assert curl == f"http://127.0.0.1:{it.http_port}/api/clients"
     assert shoal.fetch("GET", curl).json == []

@@ -20,7 +20,7 @@
 enum {
 	PROGRESS_TERMINAL_MS = 1000,
 	PROGRESS_PIPE_MS = 10000,
-	PATIENCE_MS = 20000,	/* for answers to the last De-register */
+	PATIENCE_MS = 48000,	/* for answers to the last De-register: all its retransmissions */
 	STOP_WITHIN_MS = 10000, /* the last De-register is sent by then */
 };
 
@@ -100,10 +100,13 @@ static void on_signal(uv_signal_t *signal, int number)
 	struct fleet *f = signal->data;
 
 	(void)number;
-	if (f->signals++)
+	if (f->signals++) {
 		uv_stop(&f->loop);
-	else
-		begin_end(f);
+		return;
+	}
+	if (f->interactive)
+		fputs("\nDe-registering; Ctrl-C again ends at once.\n", stderr);
+	begin_end(f);
 }
 
 static void on_duration_over(uv_timer_t *timer)

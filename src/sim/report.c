@@ -68,7 +68,7 @@ static const struct {
 	{"notificationsReset", "notifications reset", notifications_reset},
 	{"requestsAnswered", "requests answered", requests},
 	{"requestsRepeated", "requests answered once more", duplicates},
-	{"datagramsUnheard", "datagrams to sleeping devices", unheard},
+	{"datagramsUnheard", "datagrams to sleeping or restarting devices", unheard},
 	{"retransmissions", "retransmissions", retransmissions},
 	{"timeouts", "exchanges without an answer", timeouts},
 	{"malformed", "malformed datagrams", malformed},

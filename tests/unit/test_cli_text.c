@@ -3,6 +3,7 @@
 
 /* Text for terminals: what a device says must not command them; tables; times. */
 
+#include "base/random.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -35,7 +36,9 @@ static void test_safe(void **state)
 		{"\xe2\x80\x8b", "\\u{200b}"},
 		{"\xff\xfe", "\\xff\\xfe"},
 		{"\xc3", "\\xc3"},
-		{"\xc0\xaf", "\\xc0\\xaf"},	     /* overlong */
+		{"\xc0\xaf", "\\xc0\\xaf"}, /* overlong */
+		{"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},
+		{"\xf0\x82\x82\xac", "\\xf0\\x82\\x82\\xac"},
 		{"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* surrogate */
 		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
 		{"\xe2\x82", "\\xe2\\x82"},
@@ -47,6 +50,30 @@ static void test_safe(void **state)
 
 		assert_string_equal(safe, cases[i].safe);
 		free(safe);
+	}
+}
+
+/* Whatever comes in, what comes out is printable, and the same when made safe again (but for backslashes). */
+static void test_safe_garbage(void **state)
+{
+	struct random random;
+	char raw[64];
+
+	(void)state;
+	random_init_seed(&random, 3);
+	for (unsigned i = 0; i < 20000; i++) {
+		size_t len = random_u32(&random) % (sizeof(raw) - 1);
+		char *safe, *again;
+
+		random_fill(&random, raw, len);
+		raw[len] = '\0';
+		safe = text_safe(raw);
+		for (const char *c = safe; *c; c++)
+			assert_true((unsigned char)*c >= 0x20 && *c != 0x7f);
+		again = text_safe(safe);
+		assert_string_equal(again, safe);
+		free(safe);
+		free(again);
 	}
 }
 
@@ -194,13 +221,10 @@ static void test_table_without_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_safe),
-		cmocka_unit_test(test_width),
-		cmocka_unit_test(test_encoded),
-		cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_times),
-		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_table_without_rows),
+		cmocka_unit_test(test_safe),	  cmocka_unit_test(test_safe_garbage),
+		cmocka_unit_test(test_width),	  cmocka_unit_test(test_encoded),
+		cmocka_unit_test(test_durations), cmocka_unit_test(test_times),
+		cmocka_unit_test(test_table),	  cmocka_unit_test(test_table_without_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

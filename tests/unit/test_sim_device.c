@@ -350,6 +350,23 @@ static void test_queue_mode_sleeps(void **state)
 	end(&b);
 }
 
+/* Whoever waits for an answer does not sleep. */
+static void test_queue_mode_waits_for_answers(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b, true);
+	b.options.queue_mode = true;
+	b.options.awake_ms = SECOND;
+	begin(&b);
+	expect(&b);
+	advance(&b, 2 * SECOND - 200);
+	answer(&b, COAP_CREATED, "/rd/abc");
+	assert_int_equal(b.device.state, DEVICE_REGISTERED);
+	end(&b);
+}
+
 /* ---- the ledger ---- */
 
 static void assert_file(int fd, const char *text)
@@ -454,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_stop_during_update),
 		cmocka_unit_test(test_stop_while_waiting),
 		cmocka_unit_test(test_queue_mode_sleeps),
+		cmocka_unit_test(test_queue_mode_waits_for_answers),
 		cmocka_unit_test(test_ledger),
 		cmocka_unit_test(test_garbage),
 	};

@@ -163,7 +163,11 @@ static void test_observe_confirmable(void **state)
 		assert_int_equal(expect(&b)->mid, mid);
 	acknowledge(&b, COAP_ACK);
 	assert_int_equal(b.sim.stats.notifications_acked, 1);
-	assert_int_not_equal(expect(&b)->mid, mid); /* what became due meanwhile */
+	assert_int_not_equal(expect(&b)->mid, mid); /* what became due meanwhile: one, not two */
+	acknowledge(&b, COAP_ACK);
+	expect_silence(&b);
+	advance(&b, 10 * SECOND);
+	expect(&b);
 	acknowledge(&b, COAP_RST);
 	assert_int_equal(b.device.observation_count, 0);
 	end(&b);
@@ -227,6 +231,26 @@ static void test_observe_limit(void **state)
 	end(&b);
 }
 
+/* The 2.01 is still on its way when the server observes; then it does not come. */
+static void test_failed_register_drops_observations(void **state)
+{
+	struct coap_message m;
+	struct bench b;
+
+	(void)state;
+	setup(&b, true);
+	begin(&b);
+	m = *expect(&b);
+	observe(&b, "/3/0/9");
+	assert_int_equal(b.device.observation_count, 1);
+	b.m = m;
+	answer(&b, COAP_FORBIDDEN, NULL);
+	advance_until_sent(&b);
+	assert_int_equal(b.device.observation_count, 0);
+	accept_register(&b);
+	end(&b);
+}
+
 static void test_register_drops_observations(void **state)
 {
 	struct bench b;
@@ -255,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_observe_deleted),
 		cmocka_unit_test(test_observe_limit),
 		cmocka_unit_test(test_register_drops_observations),
+		cmocka_unit_test(test_failed_register_drops_observations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -439,6 +439,31 @@ static void test_create_and_delete(void **state)
 	end(&b);
 }
 
+/* What was said of an instance does not hold for the next one with its number. */
+static void test_delete_forgets_attributes(void **state)
+{
+	struct coap_message m;
+	struct bench b;
+
+	(void)state;
+	begin_registered(&b, true);
+	assert_int_equal(write_attributes(&b, "/3303/0/5700", "pmin=5"), COAP_CHANGED);
+	m = request(&b, COAP_DELETE, "/3303/0");
+	assert_int_equal(ask(&b, &m), COAP_DELETED);
+	expect(&b);
+	answer(&b, COAP_CHANGED, NULL);
+	m = request(&b, COAP_POST, "/3303");
+	assert_int_equal(ask(&b, &m), COAP_CREATED);
+	assert_location(&b.m, "3303", "0");
+	expect(&b);
+	answer(&b, COAP_CHANGED, NULL);
+	m = request(&b, COAP_GET, "/3303/0/5700");
+	with_format(&m, COAP_OPTION_ACCEPT, 40);
+	assert_int_equal(ask(&b, &m), COAP_CONTENT);
+	assert_payload(&b.m, "</3303/0/5700>");
+	end(&b);
+}
+
 static double number(struct bench *b, const char *path)
 {
 	char text[64];
@@ -490,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_discover),
 		cmocka_unit_test(test_attributes_refused),
 		cmocka_unit_test(test_create_and_delete),
+		cmocka_unit_test(test_delete_forgets_attributes),
 		cmocka_unit_test(test_reset_measured),
 	};
 

@@ -40,6 +40,12 @@ struct codec_context {
 	const struct model *model;
 	/* Path of the request: what relative payloads are relative to, and what answers must be within. */
 	struct path base;
+	/*
+	 * Alternate path ("/lwm2m") or prefix of a gateway's device ("/d01"), without a slash behind; empty:
+	 * none. SenML names are written with it and read with and without it (lwm2m.md, R13: stacks
+	 * disagree); other formats have no names. `base` is without it.
+	 */
+	struct span root;
 	/* Composites and Send: paths outside of `base` are fine. */
 	bool any_path;
 	/* Unix time, for relative timestamps. */

@@ -15,7 +15,7 @@
 
 #include <math.h>
 
-enum { NAME_MAX_LEN = 2 * PATH_TEXT, VERSION = 10 };
+enum { VERSION = 10 };
 
 /* Times below are relative to now (RFC 8428, 4.5.3). */
 static const double absolute_from_s = 1 << 28;
@@ -124,6 +124,24 @@ static int take_version(struct senml_input *in, struct value *v)
 	return CODEC_OK;
 }
 
+/* What a name says below the root, if it begins there. */
+static struct span below_root(const struct senml_input *in, struct span name)
+{
+	struct span root = in->d.c->root;
+
+	if (root.len == 0 || name.len <= root.len || name.data[root.len] != '/')
+		return name;
+	return memcmp(name.data, root.data, root.len) == 0 ? span_from(name, root.len) : name;
+}
+
+/* A base name that ends with a slash is parsed once for all the names behind it. */
+static void take_base_name(struct senml_input *in, struct span name)
+{
+	in->base_name = name;
+	in->has_base_path = name.len && name.data[name.len - 1] == '/' &&
+			    path_parse(below_root(in, name), &in->base_path);
+}
+
 static int take_base(struct senml_input *in, struct senml_item *item)
 {
 	struct value *fields = item->fields;
@@ -133,7 +151,7 @@ static int take_base(struct senml_input *in, struct senml_item *item)
 	if (senml_has(item, SENML_BASE_NAME)) {
 		if (fields[SENML_BASE_NAME].type != VALUE_STRING)
 			return codec_malformed(in->d.c, "SenML record %zu: base name is no text", in->count);
-		in->base_name = fields[SENML_BASE_NAME].bytes;
+		take_base_name(in, fields[SENML_BASE_NAME].bytes);
 	}
 	if (senml_has(item, SENML_BASE_TIME)) {
 		if (!to_number(&fields[SENML_BASE_TIME]))
@@ -151,25 +169,49 @@ static int take_base(struct senml_input *in, struct senml_item *item)
 	return CODEC_OK;
 }
 
+/* A name that is cut at a slash: the path of the base, and that of the rest below it. */
+static bool join_paths(const struct path *base, struct span rest, struct path *out)
+{
+	struct path tail;
+
+	if (rest.len && rest.data[0] == '/')
+		return false;
+	if (!path_parse(rest, &tail) || base->depth + tail.depth > PATH_RESOURCE_INSTANCE)
+		return false;
+	*out = *base;
+	for (unsigned i = 0; i < tail.depth; i++)
+		out->ids[out->depth++] = tail.ids[i];
+	return true;
+}
+
+static bool join_names(const struct senml_input *in, struct span rest, struct path *out)
+{
+	uint8_t name[SENML_NAME_MAX];
+	struct span base = in->base_name;
+
+	if (base.len > sizeof(name) || rest.len > sizeof(name) - base.len)
+		return false;
+	if (base.len)
+		memcpy(name, base.data, base.len);
+	if (rest.len)
+		memcpy(name + base.len, rest.data, rest.len);
+	return path_parse(below_root(in, span_of(name, base.len + rest.len)), out);
+}
+
 static int take_path(struct senml_input *in, struct senml_item *item, struct path *out)
 {
-	struct span base = in->base_name, rest = {NULL, 0};
-	uint8_t name[NAME_MAX_LEN];
+	struct span rest = {NULL, 0};
 
 	if (senml_has(item, SENML_NAME)) {
 		if (item->fields[SENML_NAME].type != VALUE_STRING)
 			return codec_malformed(in->d.c, "SenML record %zu: name is no text", in->count);
 		rest = item->fields[SENML_NAME].bytes;
 	}
-	if (base.len + rest.len == 0 && !item->present)
+	if (!item->present)
 		return codec_malformed(in->d.c, "SenML record %zu is empty", in->count);
-	if (base.len > sizeof(name) || rest.len > sizeof(name) - base.len)
-		return codec_malformed(in->d.c, "SenML record %zu: name is too long", in->count);
-	if (base.len)
-		memcpy(name, base.data, base.len);
-	if (rest.len)
-		memcpy(name + base.len, rest.data, rest.len);
-	if (!path_parse(span_of(name, base.len + rest.len), out))
+	if (in->has_base_path && join_paths(&in->base_path, rest, out))
+		return CODEC_OK;
+	if (!join_names(in, rest, out))
 		return codec_malformed(in->d.c, "SenML record %zu: name is no path", in->count);
 	return CODEC_OK;
 }
@@ -298,13 +340,18 @@ struct senml_frame senml_frame_of(const struct codec_context *c, const struct re
 {
 	struct senml_frame f = {.base = c->any_path ? (struct path){{0}, 0} : c->base,
 				.now_ms = (int64_t)c->now_ms};
+	char base[PATH_TEXT];
 	bool deeper = false;
+	struct writer w;
 
 	for (size_t i = 0; i < count; i++)
 		deeper = deeper || items[i].path.depth > f.base.depth;
-	path_format(&f.base, f.base_name);
+	w = writer_of(f.base_name, sizeof(f.base_name) - 1); /* what is too long, senml_check refuses */
+	writer_bytes(&w, c->root);
+	writer_str(&w, path_format(&f.base, base));
 	if (deeper && f.base.depth)
-		strcat(f.base_name, "/");
+		writer_u8(&w, '/');
+	*w.pos = '\0';
 	choose_base_time(&f, items, count);
 	return f;
 }
@@ -350,6 +397,8 @@ enum senml_field senml_field_of_type(enum value_type type)
 
 int senml_check(struct codec_context *c, const struct record *items, size_t count)
 {
+	if (c->root.len > SENML_NAME_MAX - 2 * PATH_TEXT || !utf8_valid(c->root))
+		return codec_misfit(c, &c->base, "the prefix of names is too long or no UTF-8");
 	for (size_t i = 0; i < count; i++) {
 		const struct path *p = &items[i].path;
 

@@ -44,10 +44,11 @@ struct senml_item {
 	struct value fields[SENML_FIELDS];
 };
 
-static inline void senml_set(struct senml_item *item, enum senml_field field, const struct value *v)
+/* Where a field of a record goes. */
+static inline struct value *senml_set(struct senml_item *item, enum senml_field field)
 {
 	item->present |= 1U << field;
-	item->fields[field] = *v;
+	return &item->fields[field];
 }
 
 static inline bool senml_has(const struct senml_item *item, enum senml_field field)
@@ -60,6 +61,8 @@ struct senml_input {
 	struct delivery d;
 	size_t count;	       /* records so far */
 	struct span base_name; /* borrowed from the payload */
+	struct path base_path; /* of a base name that ends with a slash */
+	bool has_base_path;
 	double base_time;
 	bool has_base_time;
 	struct value base_value;
@@ -77,9 +80,11 @@ int senml_add(struct senml_input *in, struct senml_item *item) NODISCARD;
 int senml_finish(struct senml_input *in) NODISCARD;
 
 /* What is said once, in the first record, and how the rest refers to it. */
+enum { SENML_NAME_MAX = 256 };
+
 struct senml_frame {
 	struct path base;
-	char base_name[PATH_TEXT + 1];
+	char base_name[SENML_NAME_MAX];
 	bool has_base_time;
 	int64_t base_time_s;
 	int64_t now_ms;

@@ -18,17 +18,27 @@ static int cut_short(struct codec_context *c, const struct tokens *t)
 
 static int read_label(struct codec_context *c, struct tokens *t, enum senml_field *out)
 {
+	struct tokens before = *t;
+	struct token token;
 	struct value label;
-	int rc = tokens_value(t, c->arena, &label);
+	int rc;
 
+	/* Nearly always: a number from -8 to 8. */
+	if (tokens_next(t, &token) && token.kind <= TOKEN_NEGINT && token.number <= INT8_MAX) {
+		int64_t number = (int64_t)token.number;
+
+		*out = senml_field_of_number(token.kind == TOKEN_UINT ? number : -1 - number);
+		return CODEC_OK;
+	}
+	*t = before;
+	*out = SENML_UNKNOWN;
+	rc = tokens_value(t, c->arena, &label);
 	if (rc)
 		return rc < 0 ? rc : cut_short(c, t);
-	*out = SENML_UNKNOWN;
-	if (label.type == VALUE_INTEGER)
-		*out = senml_field_of_number(label.integer);
-	else if (label.type == VALUE_STRING)
-		*out = senml_field_of_text(label.bytes);
-	if (*out == SENML_UNKNOWN && label.type == VALUE_STRING && senml_must_be_known(label.bytes))
+	if (label.type != VALUE_STRING)
+		return CODEC_OK;
+	*out = senml_field_of_text(label.bytes);
+	if (*out == SENML_UNKNOWN && senml_must_be_known(label.bytes))
 		return codec_malformed(c, "CBOR before byte %zu: unknown label", tokens_offset(t));
 	return CODEC_OK;
 }
@@ -41,8 +51,7 @@ static int read_item(struct codec_context *c, struct tokens *t, struct senml_ite
 	if (!tokens_next(t, &map) || map.kind != TOKEN_MAP)
 		return cut_short(c, t);
 	for (uint64_t pairs = 0; tokens_more(t, &map, pairs); pairs++) {
-		enum senml_field field = SENML_UNKNOWN;
-		struct value value;
+		enum senml_field field;
 		int rc = read_label(c, t, &field);
 
 		if (rc)
@@ -52,10 +61,9 @@ static int read_item(struct codec_context *c, struct tokens *t, struct senml_ite
 				return cut_short(c, t);
 			continue;
 		}
-		rc = tokens_value(t, c->arena, &value);
+		rc = tokens_value(t, c->arena, senml_set(item, field));
 		if (rc)
 			return rc < 0 ? rc : cut_short(c, t);
-		senml_set(item, field, &value);
 	}
 	return CODEC_OK;
 }

@@ -197,21 +197,20 @@ static int read_item(struct codec_context *c, json_t *object, size_t number, str
 	json_t *json;
 
 	item->present = 0;
-	json_object_foreach(object, label, json)
-	{
+	json_object_foreach (object, label, json) {
 		enum senml_field field = senml_field_of_text(span_str(label));
-		struct value value;
+		struct value *value;
 
 		if (field == SENML_UNKNOWN) {
 			if (senml_must_be_known(span_str(label)))
 				return codec_malformed(c, "SenML record %zu has an unknown label", number);
 			continue;
 		}
-		if (!value_of(json, &value))
+		value = senml_set(item, field);
+		if (!value_of(json, value))
 			return codec_malformed(c, "SenML record %zu: \"%s\" is no value", number, label);
-		if (keep_string(c, &value))
+		if (keep_string(c, value))
 			return -ENOMEM;
-		senml_set(item, field, &value);
 	}
 	return CODEC_OK;
 }
@@ -229,8 +228,7 @@ int senml_json_decode(struct codec_context *c, struct span payload, struct recor
 		return rc;
 	if (!json_is_array(array))
 		return codec_malformed(c, "SenML is an array");
-	json_array_foreach(array, i, object)
-	{
+	json_array_foreach (array, i, object) {
 		if (!json_is_object(object))
 			return codec_malformed(c, "SenML record %zu is no object", i);
 		rc = read_item(c, object, i, &item);

@@ -181,7 +181,7 @@ static const struct cbor_callbacks callbacks = {
 	.indef_break = on_break,
 };
 
-bool tokens_next(struct tokens *t, struct token *out)
+bool tokens_next_any(struct tokens *t, struct token *out)
 {
 	struct cbor_decoder_result result;
 
@@ -192,18 +192,6 @@ bool tokens_next(struct tokens *t, struct token *out)
 		return false;
 	t->pos += result.read;
 	return true;
-}
-
-bool tokens_more(struct tokens *t, const struct token *container, uint64_t done)
-{
-	enum { BREAK = 0xFF };
-
-	if (!container->indefinite)
-		return done < container->number;
-	if (tokens_at_end(t) || *t->pos != BREAK)
-		return true;
-	t->pos++;
-	return false;
 }
 
 /* The pieces of an indefinite string, each of its kind and definite. Runs twice: to measure, then to copy. */
@@ -224,7 +212,7 @@ static bool join_pieces(struct tokens *t, enum token_kind kind, uint8_t *to, siz
 
 static int read_string(struct tokens *t, const struct token *token, struct arena *arena, struct value *out)
 {
-	struct tokens again = *t;
+	struct tokens again;
 	uint8_t *joined;
 	size_t len;
 
@@ -233,6 +221,7 @@ static int read_string(struct tokens *t, const struct token *token, struct arena
 		out->bytes = token->bytes;
 		return TOKENS_OK;
 	}
+	again = *t;
 	if (!join_pieces(t, token->kind, NULL, &len))
 		return TOKENS_MALFORMED;
 	joined = arena_alloc(arena, len);
@@ -243,17 +232,17 @@ static int read_string(struct tokens *t, const struct token *token, struct arena
 	return TOKENS_OK;
 }
 
+/* False if it is no integer, or none of 64 bits. */
 static bool integer_of(const struct token *token, struct value *out)
 {
-	if (token->kind == TOKEN_NEGINT) {
-		*out = (struct value){.type = VALUE_INTEGER, .integer = -1 - (int64_t)token->number};
-		return token->number <= INT64_MAX;
+	if (token->number > INT64_MAX) {
+		out->type = VALUE_UNSIGNED;
+		out->unsigned_ = token->number;
+		return token->kind == TOKEN_UINT;
 	}
-	if (token->number <= INT64_MAX)
-		*out = (struct value){.type = VALUE_INTEGER, .integer = (int64_t)token->number};
-	else
-		*out = (struct value){.type = VALUE_UNSIGNED, .unsigned_ = token->number};
-	return token->kind == TOKEN_UINT;
+	out->type = VALUE_INTEGER;
+	out->integer = token->kind == TOKEN_NEGINT ? -1 - (int64_t)token->number : (int64_t)token->number;
+	return token->kind == TOKEN_UINT || token->kind == TOKEN_NEGINT;
 }
 
 static bool read_integer(struct tokens *t, struct value *out)
@@ -283,44 +272,55 @@ static bool read_decimal(struct tokens *t, const struct token *array, struct val
 	       value_coerce(out, VALUE_FLOAT, NULL);
 }
 
+/* A value behind its tags, of which only that of a decimal fraction changes how it is read. */
+static int read_tagged(struct tokens *t, uint64_t tag, struct token *token, struct value *decimal)
+{
+	for (unsigned tags = 1; tags <= TAGS_MAX; tags++) {
+		if (!tokens_next(t, token))
+			return TOKENS_MALFORMED;
+		if (token->kind != TOKEN_TAG) {
+			decimal->type = VALUE_NONE;
+			return tag != TAG_DECIMAL || read_decimal(t, token, decimal) ? TOKENS_OK
+										     : TOKENS_MALFORMED;
+		}
+		tag = token->number;
+	}
+	return TOKENS_MALFORMED;
+}
+
 int tokens_value(struct tokens *t, struct arena *arena, struct value *out)
 {
 	struct token token;
-	bool decimal = false, good = true;
-	unsigned tags = 0;
 
-	for (;;) {
-		if (!tokens_next(t, &token))
-			return TOKENS_MALFORMED;
-		if (token.kind != TOKEN_TAG)
-			break;
-		if (++tags > TAGS_MAX)
-			return TOKENS_MALFORMED;
-		decimal = token.number == TAG_DECIMAL;
+	if (!tokens_next(t, &token))
+		return TOKENS_MALFORMED;
+	if (token.kind == TOKEN_TAG) {
+		int rc = read_tagged(t, token.number, &token, out);
+
+		if (rc || out->type != VALUE_NONE)
+			return rc;
 	}
-	if (decimal)
-		return read_decimal(t, &token, out) ? TOKENS_OK : TOKENS_MALFORMED;
 	switch (token.kind) {
 	case TOKEN_UINT:
 	case TOKEN_NEGINT:
-		good = integer_of(&token, out);
-		break;
+		return integer_of(&token, out) ? TOKENS_OK : TOKENS_MALFORMED;
 	case TOKEN_FLOAT:
-		*out = (struct value){.type = VALUE_FLOAT, .real = token.real};
-		break;
+		out->type = VALUE_FLOAT;
+		out->real = token.real;
+		return TOKENS_OK;
 	case TOKEN_BOOL:
-		*out = (struct value){.type = VALUE_BOOLEAN, .boolean = token.boolean};
-		break;
+		out->type = VALUE_BOOLEAN;
+		out->boolean = token.boolean;
+		return TOKENS_OK;
 	case TOKEN_NULL:
-		*out = (struct value){.type = VALUE_NONE};
-		break;
+		out->type = VALUE_NONE;
+		return TOKENS_OK;
 	case TOKEN_BYTES:
 	case TOKEN_TEXT:
 		return read_string(t, &token, arena, out);
 	default:
-		good = false;
+		return TOKENS_MALFORMED;
 	}
-	return good ? TOKENS_OK : TOKENS_MALFORMED;
 }
 
 /* What is left of the containers around the item that is skipped. */
@@ -397,37 +397,55 @@ static bool fits_single(double v)
 	return isinf(v) || (fabs(v) <= (double)FLT_MAX && (double)(float)v == v);
 }
 
-/* Half precision has 10 bits behind the point from 2^-14 to 2^15, and multiples of 2^-24 below. */
-static bool fits_half(float v)
+/*
+ * Half precision has 10 bits behind the point from 2^-14 to 2^15, and multiples of 2^-24 below. False if `v`
+ * is none of these. (The library's own encoder is wrong below 2^-14.)
+ */
+static bool to_half(float v, uint16_t *out)
 {
-	uint32_t bits, lost = 13;
+	uint32_t bits, fraction, lost = 13;
+	uint16_t sign;
 	int exponent;
 
 	memcpy(&bits, &v, sizeof(bits));
-	if (v == 0 || isinf(v))
-		return true;
+	sign = (uint16_t)(bits >> 16 & 0x8000);
 	exponent = (int)(bits >> 23 & 0xFF) - 127;
+	fraction = (bits & 0x7FFFFF) | 1U << 23;
+	if (v == 0 || isinf(v)) {
+		*out = v == 0 ? sign : sign | 0x7C00;
+		return true;
+	}
 	if (exponent < -24 || exponent > 15)
 		return false;
 	if (exponent < -14)
 		lost += (uint32_t)(-14 - exponent);
-	return ((bits | 1U << 23) & ((1U << lost) - 1)) == 0;
+	if (fraction & ((1U << lost) - 1))
+		return false;
+	fraction >>= lost;
+	/* The leading bit adds one to the exponent, unless there is none. */
+	*out = (uint16_t)(sign | ((lost == 13 ? (uint32_t)(exponent + 14) << 10 : 0) + fraction));
+	return true;
+}
+
+static void put_half(struct buffer *out, uint16_t half)
+{
+	buffer_u8(out, 0xF9);
+	buffer_uint(out, half, sizeof(half));
 }
 
 void tokens_put_real(struct buffer *out, double v)
 {
 	unsigned char item[HEAD_MAX];
-	size_t len;
+	uint16_t half;
 
 	if (isnan(v))
-		len = cbor_encode_half(NAN, item, sizeof(item));
+		put_half(out, 0x7E00);
 	else if (!fits_single(v))
-		len = cbor_encode_double(v, item, sizeof(item));
-	else if (!fits_half((float)v))
-		len = cbor_encode_single((float)v, item, sizeof(item));
+		put(out, item, cbor_encode_double(v, item, sizeof(item)));
+	else if (to_half((float)v, &half))
+		put_half(out, half);
 	else
-		len = cbor_encode_half((float)v, item, sizeof(item));
-	put(out, item, len);
+		put(out, item, cbor_encode_single((float)v, item, sizeof(item)));
 }
 
 void tokens_put_boolean(struct buffer *out, bool v)

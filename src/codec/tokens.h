@@ -56,13 +56,51 @@ static inline bool tokens_at_end(const struct tokens *t)
 
 enum tokens_outcome { TOKENS_OK = 0, TOKENS_MALFORMED = 1 };
 
-/* The next token. False at the end, or if it is cut short or no CBOR: the position stays. */
-bool tokens_next(struct tokens *t, struct token *out);
+/* The next token, whatever it is. */
+bool tokens_next_any(struct tokens *t, struct token *out);
+
+/*
+ * The next token. False at the end, or if it is cut short or no CBOR: the position stays. Most heads of our
+ * payloads have a single byte - small numbers, short strings and containers - and are read right here.
+ */
+static inline bool tokens_next(struct tokens *t, struct token *out)
+{
+	static const uint8_t kinds[8] = {TOKEN_UINT,  TOKEN_NEGINT, TOKEN_BYTES, TOKEN_TEXT,
+					 TOKEN_ARRAY, TOKEN_MAP,    TOKEN_TAG,	 0};
+	enum { INFO = 0x1F, SMALL = 24, SIMPLE = 7 };
+	uint8_t head = t->pos < t->end ? *t->pos : 0xFF;
+	unsigned major = head >> 5, info = head & INFO;
+
+	if (info >= SMALL || major == SIMPLE)
+		return tokens_next_any(t, out);
+	out->kind = (enum token_kind)kinds[major];
+	out->indefinite = false;
+	if (out->kind != TOKEN_BYTES && out->kind != TOKEN_TEXT) {
+		out->number = info;
+		t->pos++;
+		return true;
+	}
+	if (info > (size_t)(t->end - t->pos) - 1)
+		return false;
+	out->bytes = span_of(t->pos + 1, info);
+	t->pos += 1 + info;
+	return true;
+}
 /*
  * Whether an array or map whose first `done` entries were read has one more; steps over the break of an
  * indefinite one. True, too, at a premature end: the next read finds out.
  */
-bool tokens_more(struct tokens *t, const struct token *container, uint64_t done);
+static inline bool tokens_more(struct tokens *t, const struct token *container, uint64_t done)
+{
+	enum { BREAK = 0xFF };
+
+	if (!container->indefinite)
+		return done < container->number;
+	if (tokens_at_end(t) || *t->pos != BREAK)
+		return true;
+	t->pos++;
+	return false;
+}
 /*
  * One value that is no container, its tags (times; decimal fractions, RFC 8949, 3.4.4) resolved, strings in
  * pieces put together in the arena: INTEGER (UNSIGNED only above INT64_MAX), FLOAT, BOOLEAN, STRING (not

@@ -87,28 +87,3 @@ int path_compare(const struct path *a, const struct path *b)
 			return a->ids[i] < b->ids[i] ? -1 : 1;
 	return (int)a->depth - (int)b->depth;
 }
-
-bool path_is_within(const struct path *p, const struct path *base)
-{
-	if (p->depth < base->depth)
-		return false;
-	for (size_t i = 0; i < base->depth; i++)
-		if (p->ids[i] != base->ids[i])
-			return false;
-	return true;
-}
-
-struct path path_child(struct path parent, uint16_t id)
-{
-	assert(parent.depth < ARRAY_SIZE(parent.ids));
-	parent.ids[parent.depth++] = id;
-	return parent;
-}
-
-struct path path_up_to(struct path p, unsigned depth)
-{
-	for (size_t i = depth; i < p.depth; i++)
-		p.ids[i] = 0;
-	p.depth = (uint8_t)MIN(depth, p.depth);
-	return p;
-}

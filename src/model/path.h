@@ -36,6 +36,26 @@ const char *path_format(const struct path *p, char text[PATH_TEXT]);
 /* Order by ids, a prefix before what is below it: < 0, 0, > 0. */
 int path_compare(const struct path *a, const struct path *b);
 /* `p` is `base` or below it. */
-bool path_is_within(const struct path *p, const struct path *base);
-struct path path_child(struct path parent, uint16_t id);
-struct path path_up_to(struct path p, unsigned depth);
+static inline bool path_is_within(const struct path *p, const struct path *base)
+{
+	if (p->depth < base->depth)
+		return false;
+	for (size_t i = 0; i < base->depth; i++)
+		if (p->ids[i] != base->ids[i])
+			return false;
+	return true;
+}
+
+static inline struct path path_child(struct path parent, uint16_t id)
+{
+	assert(parent.depth < ARRAY_SIZE(parent.ids));
+	parent.ids[parent.depth++] = id;
+	return parent;
+}
+
+static inline struct path path_up_to(struct path p, unsigned depth)
+{
+	while (p.depth > depth)
+		p.ids[--p.depth] = 0;
+	return p;
+}

@@ -155,7 +155,7 @@ static inline void print_hex(struct buffer *to, struct span bytes)
 
 static inline void print_record(struct buffer *to, const struct record *r)
 {
-	char text[PATH_TEXT > VALUE_TEXT ? PATH_TEXT : VALUE_TEXT];
+	char text[PATH_TEXT + VALUE_TEXT];
 
 	if (r->misfit)
 		buffer_str(to, "misfit ");

@@ -61,11 +61,46 @@ static void names_may_be_cut_anywhere(void **state)
 	/* Where a slash is missing nothing else is meant by chance. */
 	expect_refused(f, FORMAT_SENML_JSON, "/3", span_str("[{\"bn\":\"/3/0\",\"n\":\"9\",\"v\":1}]"),
 		       CODEC_MALFORMED);
+	expect_refused(f, FORMAT_SENML_JSON, "/3", span_str("[{\"bn\":\"/3/0/\",\"n\":\"/9\",\"v\":1}]"),
+		       CODEC_MALFORMED);
+	expect_refused(f, FORMAT_SENML_JSON, "/3", span_str("[{\"bn\":\"/3/0/\",\"n\":\"9/0/0\",\"v\":1}]"),
+		       CODEC_MALFORMED);
 	/* A record may come for its base name only. */
 	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/\"},{\"n\":\"9\",\"v\":1}]", "/3/0/9 INTEGER 1");
 	decode_json(state, "/", "[{\"bn\":\"/3/0\"},{\"bn\":\"/1/0\"}]", "/3/0 NONE\n/1/0 NONE");
 	decode_json(state, "/", "[{\"bn\":\"/3/0\"},{\"bn\":\"/1/0\",\"n\":\"/1\",\"v\":5}]",
 		    "/3/0 NONE\n/1/0/1 INTEGER 5");
+}
+
+/* R13: names with the alternate path, or the prefix of a gateway's device, in front. */
+static void names_may_have_a_root(void **state)
+{
+	static const char *const names[][2] = {
+		{"/lwm2m/3/0/", "9"}, {"/lwm2m/3/0", "/9"}, {"/lwm2m/", "3/0/9"}, {"/lwm2m", "/3/0/9"},
+		{"/", "lwm2m/3/0/9"}, {"", "/lwm2m/3/0/9"}, {"/3/0/", "9"},	  {"", "/3/0/9"},
+	};
+	struct fixture *f = *state;
+
+	f->c.root = span_str("/lwm2m");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char json[128];
+
+		snprintf(json, sizeof(json), "[{\"bn\":\"%s\",\"n\":\"%s\",\"v\":95}]", names[i][0],
+			 names[i][1]);
+		decode_json(state, "/3/0", json, "/3/0/9 INTEGER 95");
+	}
+	encode_both(state, "/3/0", "/3/0/9 INTEGER 95", "[{\"bn\":\"/lwm2m/3/0/\",\"n\":\"9\",\"v\":95}]",
+		    "81 A3 21 6B\"/lwm2m/3/0/\" 00 61\"9\" 02 185F");
+	encode_both(state, "/", "/3/0 NONE", "[{\"bn\":\"/lwm2m/\",\"n\":\"3/0\"}]",
+		    "81 A2 21 67\"/lwm2m/\" 00 63\"3/0\"");
+	expect_refused(f, FORMAT_SENML_JSON, "/", span_str("[{\"n\":\"/lwm2m3/0\"}]"), CODEC_MALFORMED);
+	expect_refused(f, FORMAT_SENML_JSON, "/", span_str("[{\"n\":\"/other/3/0\"}]"), CODEC_MALFORMED);
+	f->c.root = span_str("");
+	expect_refused(f, FORMAT_SENML_JSON, "/", span_str("[{\"n\":\"/lwm2m/3/0\"}]"), CODEC_MALFORMED);
+	f->c.root = span_str("/\xFF");
+	expect_not_encoded(f, FORMAT_SENML_JSON, "/3/0", "/3/0/9 INTEGER 95", CODEC_MISFIT);
+	f->c.root = span_of(memset(arena_alloc(&f->arena, 300), 'x', 300), 300);
+	expect_not_encoded(f, FORMAT_SENML_CBOR, "/3/0", "/3/0/9 INTEGER 95", CODEC_MISFIT);
 }
 
 static void only_what_was_asked_for(void **state)
@@ -361,6 +396,19 @@ static void paths_alone(void **state)
 		    "[{\"bn\":\"/3/0/6/\",\"n\":\"0\",\"v\":1},{\"n\":\"1\",\"v\":5}]",
 		    "82 A3 21 67\"/3/0/6/\" 00 61\"0\" 02 01 A2 00 61\"1\" 02 05");
 	decode_json(state, "/", "[{\"n\":\"/\"}]", "/ NONE");
+	/* Of a composite no path is the base of the others. */
+	set_base(*state, "/3/0");
+	((struct fixture *)*state)->c.any_path = true;
+	((struct fixture *)*state)->out.len = 0;
+	{
+		struct fixture *f = *state;
+		struct records list = records_from(f, "/1/0/1 NONE\n/3/0/9 NONE");
+
+		assert_int_equal(codec_encode(&f->c, FORMAT_SENML_JSON, list.items, list.count, &f->out),
+				 CODEC_OK);
+		assert_true(
+			span_is(buffer_span(&f->out), "[{\"bn\":\"/\",\"n\":\"1/0/1\"},{\"n\":\"3/0/9\"}]"));
+	}
 	decode_json(state, "/2", "[]", "/2 NONE");
 	decode_cbor(state, "/2", "80", "/2 NONE");
 	decode_cbor(state, "/2", "9FFF", "/2 NONE");
@@ -405,6 +453,7 @@ static void refuses_what_is_no_senml_json(void **state)
 		"[{\"n\":\"/3/0/0\",\"vs\":\"a\\",
 		"[{\"n\":\"/3/0/9\",\"v\":12345678901234567890123}]x",
 		"[[[[[[[[[[[[[[[[",
+		"[{\"n\":\"/3/0/9\",\"v\":1,\"x\":[[[[[[[1]]]]]]]}]",
 		"[{\"bn\":\"/3333333333333333333333333333333333333333333333333333333333333333333\"}]",
 	};
 	struct fixture *f = *state;
@@ -412,6 +461,7 @@ static void refuses_what_is_no_senml_json(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		expect_refused(f, FORMAT_SENML_JSON, "/", span_str(cases[i]), CODEC_MALFORMED);
 	/* Other labels, whatever they hold, do not matter. */
+	decode_json(state, "/", "[{\"n\":\"/3/0/9\",\"v\":1,\"x\":[[[[[[1]]]]]]}]", "/3/0/9 INTEGER 1");
 	decode_json(state, "/", "[{\"n\":\"/3/0/9\",\"v\":1,\"x\":[{\"y\":[1,2]}],\"_z\":null}]",
 		    "/3/0/9 INTEGER 1");
 }
@@ -497,6 +547,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		WITH_FIXTURE(vectors),
 		WITH_FIXTURE(names_may_be_cut_anywhere),
+		WITH_FIXTURE(names_may_have_a_root),
 		WITH_FIXTURE(only_what_was_asked_for),
 		WITH_FIXTURE(times),
 		WITH_FIXTURE(times_are_written),

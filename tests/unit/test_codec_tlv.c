@@ -144,6 +144,8 @@ static void strings_and_models(void **state)
 	/* One value of a multiple resource, and instances of a single one. */
 	decode_hex(state, "/3/0", "C10605", "misfit /3/0/6 INTEGER 5");
 	decode_hex(state, "/3/0", "8309410005", "misfit /3/0/9/0 INTEGER 5");
+	/* A resource of a newer version of the object (lwm2m.md, 1.11). */
+	decode_hex(state, "/5/0", "C10E01", "/5/0/14 BOOLEAN 1");
 	/* Nobody knows what it is. */
 	decode_hex(state, "/9999/0", "C10964 8306410000", "/9999/0/9 OPAQUE 64\n/9999/0/6/0 OPAQUE 00");
 	decode_hex(state, "/3/0", "C16364", "/3/0/99 OPAQUE 64");

@@ -148,7 +148,7 @@ static struct object_def *make_definition(uint16_t id, uint8_t major, uint8_t mi
 	struct resource_def *r = (struct resource_def *)(o + 1);
 
 	assert_non_null(o);
-	*r = (struct resource_def){.id = 7, .type = VALUE_STRING, .name = "x", .range = "", .units = ""};
+	*r = (struct resource_def){.id = 77, .type = VALUE_STRING, .name = "x", .range = "", .units = ""};
 	*o = (struct object_def){
 		.id = id, .version = {major, minor}, .name = name, .resources = r, .resource_count = 1};
 	return o;
@@ -264,7 +264,7 @@ static void sees_the_model_of_a_device(void **state)
 	assert_null(model_resource(&m, 5, 4));
 	/* But never across a major version. */
 	assert_int_equal(registry_take(*state, make_definition(5, 2, 0, "other")), 0);
-	assert_null(model_resource(&m, 5, 15));
+	assert_null(model_resource(&m, 5, 77));
 	m.lwm2m = (struct object_version){1, 0};
 	assert_string_equal(model_resource(&m, 5, 0)->name, "Package");
 	assert_int_equal(model_resource(&m, 5, 10)->operations, RESOURCE_EXECUTE);

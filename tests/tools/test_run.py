@@ -17,13 +17,15 @@ import shoal
 class Run:
     """./run in the build under test, on free ports, with a store of its own."""
 
-    def __init__(self, folder, *options, http_port=None):
+    def __init__(self, folder, *options, http_port=None, by_option=True):
         self.http_port, self.coap_port = http_port or shoal.free_port(), shoal.free_port()
+        if by_option:
+            options = ("--http-listen", f"127.0.0.1:{self.http_port}", *options)
         self.output = folder / "output"
         env = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
         with open(self.output, "w") as output:
             self.process = subprocess.Popen(
-                [shoal.ROOT / "run", "--http-listen", f"127.0.0.1:{self.http_port}", *options],
+                [shoal.ROOT / "run", *options],
                 env={**env, "SHOAL_BUILD": str(shoal.build_dir()), "SHOAL_COAP_LISTEN": f"0.0.0.0:{self.coap_port}",
                      "SHOAL_STORE_URL": f"lmdb:{folder}/data"},
                 stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder, start_new_session=True)
@@ -31,6 +33,14 @@ class Run:
     @property
     def text(self):
         return self.output.read_text()
+
+    def wait_hint(self):
+        def told():
+            assert self.process.poll() is None, self.text
+            return "curl" in self.text
+
+        # By hand this may be the first build.
+        shoal.wait_until(told, 120, "the hint")
 
     def fetch(self, path):
         return shoal.fetch("GET", f"http://127.0.0.1:{self.http_port}{path}")
@@ -70,8 +80,7 @@ def run(folder):
 
 def test_it_says_where_to_go_and_that_is_true(run):
     it = run()
-    # By hand this may be the first build.
-    shoal.wait_until(lambda: "curl" in it.text, 120, "the hint")
+    it.wait_hint()
     curl = re.search(r"curl (http://\S+)", it.text).group(1)
     assert curl == f"http://127.0.0.1:{it.http_port}/api/clients"
     assert shoal.fetch("GET", curl).json == []
@@ -83,15 +92,28 @@ def test_it_says_where_to_go_and_that_is_true(run):
 
 def test_the_demo_has_five_devices_and_ends_with_the_server(run):
     it = run("--demo")
-    shoal.wait_until(lambda: "curl" in it.text and len(it.fetch("/api/clients").json) == 5, 30, "five devices")
+    it.wait_hint()
+    shoal.wait_until(lambda: len(it.fetch("/api/clients").json) == 5, 30, "five devices")
     assert any("shoal-sim" in process for process in it.group())
     assert it.end() == 0
 
 
 def test_the_demo_ends_when_the_server_is_killed(run):
     it = run("--demo")
+    it.wait_hint()
     shoal.wait_until(lambda: any("shoal-sim" in process for process in it.group()), 30, "the devices")
     assert it.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("form", ["--config={}", "-c{}", "--config {}"])
+def test_addresses_in_a_configuration_file_are_found(run, folder, form):
+    port = shoal.free_port()
+    file = folder / "shoald.conf"
+    file.write_text(f"[log]\nlevel = warn\n [http]\n# listen = 127.0.0.1:1\n listen : 127.0.0.1:{port}\n[store]\n")
+    it = run(*form.format(file).split(), http_port=port, by_option=False)
+    it.wait_hint()
+    assert f"curl http://127.0.0.1:{port}/" in it.text
+    assert it.end() == 0
 
 
 def test_options_go_to_the_server_and_its_errors_come_back(run):

@@ -216,7 +216,8 @@ static void evaluate(struct observation *o, uint64_t now_ms)
 		o->measured_ms += (now_ms - o->measured_ms) / l.interval_ms * l.interval_ms;
 		o->dirty = true;
 	}
-	if (o->exchange || (!forced && (!o->dirty || since_ms < l.pmin_ms))) {
+	assert(!o->exchange);
+	if (!forced && (!o->dirty || since_ms < l.pmin_ms)) {
 		schedule(o, &l, now_ms);
 		return;
 	}
@@ -318,7 +319,8 @@ void observation_touch(struct device *d, const struct path *path, uint64_t now_m
 		if (!path_is_within(&o->path, path) && !path_is_within(path, &o->path))
 			continue;
 		o->dirty = true;
-		timer_set(&d->sim->timers, &o->timer, now_ms, on_timer);
+		if (!o->exchange)
+			timer_set(&d->sim->timers, &o->timer, now_ms, on_timer);
 	}
 }
 

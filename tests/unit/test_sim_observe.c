@@ -173,6 +173,72 @@ static void test_observe_confirmable(void **state)
 	end(&b);
 }
 
+/* Of several values that are written while a notification is under way, the last is told. */
+static void test_observe_confirmable_values(void **state)
+{
+	struct bench b;
+	struct coap_message first;
+
+	(void)state;
+	setup(&b, true);
+	b.options.confirmable = true;
+	b.options.notify_ms = 0;
+	begin(&b);
+	accept_register(&b);
+	observe(&b, "/3303/0/5750");
+	write_text(&b, "/3303/0/5750", "A");
+	advance(&b, 1);
+	first = *expect(&b);
+	assert_payload(&first, "A");
+	write_text(&b, "/3303/0/5750", "B");
+	advance(&b, 1);
+	write_text(&b, "/3303/0/5750", "C");
+	advance(&b, 1);
+	expect_silence(&b);
+	b.m = first;
+	acknowledge(&b, COAP_ACK);
+	assert_payload(expect(&b), "C");
+	acknowledge(&b, COAP_ACK);
+	advance(&b, SECOND);
+	expect_silence(&b);
+	end(&b);
+}
+
+/* Two instances are created while the notification of the first is under way. */
+static void test_observe_confirmable_instances(void **state)
+{
+	struct coap_message m, notification;
+	struct bench b;
+
+	(void)state;
+	setup(&b, true);
+	b.options.confirmable = true;
+	b.options.notify_ms = 0;
+	begin(&b);
+	accept_register(&b);
+	observe(&b, "/3303");
+	m = request(&b, COAP_POST, "/3303");
+	assert_int_equal(ask(&b, &m), COAP_CREATED);
+	expect(&b);
+	answer(&b, COAP_CHANGED, NULL);
+	advance(&b, 1);
+	notification = *expect(&b);
+	assert_int_equal(notification.type, COAP_CON);
+	m = request(&b, COAP_POST, "/3303");
+	assert_int_equal(ask(&b, &m), COAP_CREATED);
+	advance(&b, 1);
+	expect_silence(&b); /* one thing at a time, the Update too */
+	b.m = notification;
+	acknowledge(&b, COAP_ACK);
+	assert_true(payload_contains(expect(&b), "</3303/2>"));
+	answer(&b, COAP_CHANGED, NULL);
+	assert_int_equal(expect(&b)->code, COAP_CONTENT);
+	acknowledge(&b, COAP_ACK);
+	advance(&b, SECOND);
+	expect_silence(&b);
+	end(&b);
+}
+
 /* Nobody acknowledges: the server is lost, and so are its observations. */
 static void test_observe_unacknowledged(void **state)
 {
@@ -275,6 +341,8 @@ int main(void)
 		cmocka_unit_test(test_observe_written_value),
 		cmocka_unit_test(test_observe_cancel),
 		cmocka_unit_test(test_observe_confirmable),
+		cmocka_unit_test(test_observe_confirmable_values),
+		cmocka_unit_test(test_observe_confirmable_instances),
 		cmocka_unit_test(test_observe_unacknowledged),
 		cmocka_unit_test(test_observe_deleted),
 		cmocka_unit_test(test_observe_limit),

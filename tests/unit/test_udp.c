@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SPDX-FileCopyrightText: the shoal authors */
 
-/* Datagrams over the loopback interface, on ports that the kernel picks. */
+/*
+ * Datagrams over the loopback interface, on ports that the kernel picks. What a healthy kernel will not do on
+ * demand is done by socket() and sendmmsg() below, which stand in front of libc's.
+ */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -17,9 +20,35 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { SERVER = 3, CLIENT = 9 };
+
+static bool kernel_without_ip6;
+static int kernel_room = -1; /* datagrams that still fit; -1: no limit */
+
+int socket(int domain, int type, int protocol)
+{
+	if (domain == AF_INET6 && kernel_without_ip6) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	return (int)syscall(SYS_socket, domain, type, protocol);
+}
+
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+	if (kernel_room == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (kernel_room > 0) {
+		count = MIN(count, (unsigned)kernel_room);
+		kernel_room -= (int)count;
+	}
+	return (int)syscall(SYS_sendmmsg, fd, messages, count, flags);
+}
 
 static struct udp_socket *open_at(const char *text, uint8_t listener)
 {
@@ -254,6 +283,48 @@ static void what_cannot_be_sent_is_dropped_alone(void **state)
 	udp_free(client);
 }
 
+/* As the network would: nothing waits, and the next flush starts afresh. */
+static void what_the_kernel_has_no_room_for_is_dropped(void **state)
+{
+	struct udp_socket *server = open_at("127.0.0.1:0", SERVER), *client = open_at("127.0.0.1:0", CLIENT);
+	struct address to = reach(server, "127.0.0.1");
+	const struct datagram *batch;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		udp_send(client, &to, span_str("early"));
+	kernel_room = 2;
+	udp_flush(client);
+	kernel_room = -1;
+	udp_send(client, &to, span_str("late"));
+	udp_flush(client);
+	assert_int_equal(udp_stats(client)->sent, 3);
+	assert_int_equal(udp_stats(client)->send_dropped, 3);
+	assert_int_equal(receive(server, &batch), 3);
+	assert_text(&batch[1], "early");
+	assert_text(&batch[2], "late");
+	udp_free(server);
+	udp_free(client);
+}
+
+static void without_ip6_the_wildcard_falls_back(void **state)
+{
+	struct udp_socket *s = NULL;
+	struct address at;
+
+	(void)state;
+	kernel_without_ip6 = true;
+	exchange(":0", "127.0.0.1:0", "127.0.0.1");
+	s = open_at("[::]:0", SERVER);
+	assert_int_equal(udp_local(s).family, 4);
+	s = udp_free(s);
+	/* One that was asked for by name is not replaced by something else. */
+	assert_int_equal(address_parse("[::1]:0", &at), 0);
+	assert_int_equal(udp_open(&at, 0, &s), -EAFNOSUPPORT);
+	assert_null(s);
+	kernel_without_ip6 = false;
+}
+
 /* An ICMP "port unreachable" comes back here; it must not look like an error of the socket. */
 static void a_peer_that_is_gone_is_no_error(void **state)
 {
@@ -324,6 +395,8 @@ int main(void)
 		cmocka_unit_test(empty_and_largest_datagrams_arrive_whole),
 		cmocka_unit_test(a_longer_datagram_is_marked),
 		cmocka_unit_test(what_cannot_be_sent_is_dropped_alone),
+		cmocka_unit_test(what_the_kernel_has_no_room_for_is_dropped),
+		cmocka_unit_test(without_ip6_the_wildcard_falls_back),
 		cmocka_unit_test(a_peer_that_is_gone_is_no_error),
 		cmocka_unit_test(errors_of_binding_are_told),
 		cmocka_unit_test(the_socket_is_set_up_for_a_server),

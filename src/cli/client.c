@@ -27,32 +27,36 @@ static bool is_http_url(const char *url)
 	return ok;
 }
 
-int client_init(struct client *c, const char *url, FILE *error)
+/* Without a slash at the end, and with the scheme that a URL without one means. */
+static char *complete_url(const char *url)
 {
 	size_t len = strlen(url);
-	char *copy;
+	char *out;
 
-	*c = (struct client){.error = error};
-	if (!is_http_url(url)) {
-		fprintf(error,
-			"shoalctl: \"%s\" is no URL of a server; expected one like http://127.0.0.1:8080\n",
-			url);
-		return EXIT_USAGE;
-	}
 	while (len && url[len - 1] == '/')
 		len--;
-	copy = strndup(url, len);
-	c->url = copy;
-	c->easy = curl_easy_init();
-	if (copy && c->easy)
+	if (asprintf(&out, "%s%.*s", strstr(url, "://") ? "" : "http://", (int)len, url) < 0)
+		return NULL;
+	return out;
+}
+
+int client_init(struct client *c, const char *url, FILE *error)
+{
+	*c = (struct client){.url = complete_url(url), .easy = curl_easy_init(), .error = error};
+	if (!c->url || !c->easy) {
+		fputs("shoalctl: out of memory\n", error);
+		return EXIT_REFUSED;
+	}
+	if (is_http_url(c->url))
 		return EXIT_OK;
-	fputs("shoalctl: out of memory\n", error);
-	return EXIT_REFUSED;
+	fprintf(error, "shoalctl: \"%s\" is no URL of a server; expected one like http://127.0.0.1:8080\n",
+		url);
+	return EXIT_USAGE;
 }
 
 void client_deinit(struct client *c)
 {
-	free((char *)c->url);
+	free(c->url);
 	if (c->easy)
 		curl_easy_cleanup(c->easy);
 	*c = (struct client){.error = c->error};

@@ -10,7 +10,7 @@
 /* HTTP towards the server. */
 
 struct client {
-	const char *url; /* without a slash at the end; owned */
+	char *url; /* without a slash at the end; owned */
 	CURL *easy;
 	FILE *error;
 };

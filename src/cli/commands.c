@@ -63,21 +63,27 @@ const struct cli_command cli_commands[] = {
 };
 const size_t cli_command_count = ARRAY_SIZE(cli_commands);
 
+/* "an object, an instance or a resource" */
+static void print_depths(unsigned min, unsigned max, FILE *to)
+{
+	static const char *const names[] = {"the root", "an object", "an instance", "a resource",
+					    "a resource instance"};
+
+	for (unsigned depth = min; depth <= max; depth++)
+		fprintf(to, "%s%s", depth == min ? "" : depth == max ? " or " : ", ", names[depth]);
+}
+
 int command_path(struct cli *c, const char *operand, unsigned min, unsigned max, struct path *path,
 		 char text[PATH_TEXT])
 {
-	static const char *const names[] = {"root", "object", "instance", "resource", "resource instance"};
+	bool valid = path_parse(span_str(operand), path);
 
-	if (!path_parse(span_str(operand), path))
-		fprintf(c->error, "shoalctl: \"%s\" is no path; expected one like /3/0/0\n", operand);
-	else if (path->depth < min || path->depth > max)
-		fprintf(c->error, "shoalctl: \"%s\" is the path of %s %s; expected one of %s %s%s%s\n",
-			operand, path->depth == PATH_OBJECT || path->depth == PATH_INSTANCE ? "an" : "a",
-			names[path->depth], min == PATH_OBJECT || min == PATH_INSTANCE ? "an" : "a",
-			names[min], min == max ? "" : " to a ", min == max ? "" : names[max]);
-	else {
+	if (valid && path->depth >= min && path->depth <= max) {
 		path_format(path, text);
 		return EXIT_OK;
 	}
+	fprintf(c->error, "shoalctl: \"%s\": expected the path of ", operand);
+	print_depths(min, max, c->error);
+	fputs(valid ? "\n" : ", such as /3/0/0\n", c->error);
 	return EXIT_USAGE;
 }

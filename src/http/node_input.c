@@ -384,8 +384,7 @@ static int parse_multiple(struct parse *p, json_t *node, const struct path *path
 		return add_record(p, path, NULL);
 	if (r)
 		return r;
-	json_object_foreach(values, name, v)
-	{
+	json_object_foreach (values, name, v) {
 		struct path child;
 		struct value value;
 		uint16_t id;
@@ -434,8 +433,7 @@ static int parse_instance(struct parse *p, const json_t *node, const struct path
 		return fail(p->error, "Resources element is not an array");
 	if (json_array_size(resources) == 0)
 		return add_record(p, path, NULL);
-	json_array_foreach(resources, i, resource)
-	{
+	json_array_foreach (resources, i, resource) {
 		int r = parse_resource(p, resource, path);
 
 		if (r)

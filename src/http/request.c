@@ -106,7 +106,7 @@ void request_stream(struct http_request *r, const char *type, size_t block, bool
 
 	if (!response)
 		free_ctx(ctx);
-	else if (until_close)
+	else if (until_close || r->head) /* MHD would send a last chunk after a HEAD */
 		MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
 	set_response(r, MHD_HTTP_OK, type, response);
 }

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+#pragma once
+
+/*
+ * A listener in a test: real HTTP over loopback, driven by a loop that turns only while the test waits;
+ * behind it a device manager and a log of events that do what the test says. They stand in for the real ones
+ * at link time.
+ */
+
+/* cmocka needs these first. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/codec.h"
+#include "http/http.h"
+#include "lwm2m/event.h"
+#include "lwm2m/server.h"
+#include "store/store.h"
+
+/* Behind base.h, which has a MIN and MAX of its own. */
+#include <uv.h>
+
+enum { BENCH_DEVICES = 20000, BENCH_EVENTS = 20000, BENCH_READS = 16, BENCH_ANSWER = 8 * 1024 * 1024 };
+
+struct device {
+	char endpoint[64];
+	size_t endpoint_len;
+	struct registration registration;
+};
+
+struct bench_read {
+	struct store_cursor after;
+	size_t count;
+	store_events_fn *done;
+	void *ctx;
+};
+
+struct bench_event {
+	uint64_t sequence;
+	char endpoint[32];
+	uint8_t type;
+	struct buffer body;
+};
+
+static struct {
+	uv_loop_t loop;
+	struct log log;
+	struct http *http;
+	struct http_config config;
+	struct registry *registry;
+	bool closed;
+
+	struct device *devices;
+	size_t device_count;
+
+	/* the last request to a device */
+	struct lwm2m_request request;
+	char arguments[256];
+	char endpoint[64];
+	char value[256]; /* of the first record, if it is a string */
+	size_t requests, cancels;
+	int refuse; /* what lwm2m_request, forget and remove return */
+	lwm2m_done *done;
+	void *done_ctx;
+	bool removed, forgotten;
+
+	/* the log */
+	struct bench_event *events;
+	size_t event_count;
+	uint64_t trimmed_to; /* the last sequence that is gone */
+	struct bench_read reads[BENCH_READS];
+	size_t read_count, reads_done;
+	int read_error;
+	void (*grown)(void *ctx);
+	void *grown_ctx;
+	bool unhealthy;
+} bench;
+
+/* ---- the device manager ---- */
+
+const struct registry *lwm2m_registry(const struct lwm2m_server *s)
+{
+	(void)s;
+	return bench.registry;
+}
+
+size_t lwm2m_device_count(const struct lwm2m_server *s)
+{
+	(void)s;
+	return bench.device_count;
+}
+
+struct device *lwm2m_find(struct lwm2m_server *s, struct span endpoint)
+{
+	(void)s;
+	for (size_t i = 0; i < bench.device_count; i++) {
+		if (span_equal(endpoint, device_endpoint(&bench.devices[i])))
+			return &bench.devices[i];
+	}
+	return NULL;
+}
+
+struct device *lwm2m_next(struct lwm2m_server *s, uint32_t *cursor)
+{
+	(void)s;
+	return *cursor < bench.device_count ? &bench.devices[(*cursor)++] : NULL;
+}
+
+struct span device_endpoint(const struct device *d)
+{
+	return span_of(d->endpoint, d->endpoint_len);
+}
+
+void device_registration(const struct device *d, struct registration *out)
+{
+	*out = d->registration;
+}
+
+uint64_t device_seen_ms(const struct device *d)
+{
+	(void)d;
+	return 1700000001000;
+}
+
+bool device_is_awake(const struct lwm2m_server *s, const struct device *d)
+{
+	(void)s;
+	(void)d;
+	return true;
+}
+
+int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_request *r, lwm2m_done *done,
+		  void *ctx, uint64_t *ticket, char error[160])
+{
+	(void)s;
+	bench.requests++;
+	bench.request = *r;
+	snprintf(bench.arguments, sizeof(bench.arguments), "%.*s", (int)r->arguments.len,
+		 r->arguments.len ? (const char *)r->arguments.data : "");
+	snprintf(bench.endpoint, sizeof(bench.endpoint), "%.*s", (int)d->endpoint_len, d->endpoint);
+	bench.value[0] = 0;
+	if (r->record_count && r->records[0].value.type == VALUE_STRING)
+		snprintf(bench.value, sizeof(bench.value), "%.*s", (int)r->records[0].value.bytes.len,
+			 (const char *)r->records[0].value.bytes.data);
+	if (bench.refuse) {
+		snprintf(error, 160, "because");
+		return bench.refuse;
+	}
+	bench.done = done;
+	bench.done_ctx = ctx;
+	*ticket = 77;
+	return 0;
+}
+
+void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket)
+{
+	(void)s;
+	assert_int_equal(ticket, 77);
+	bench.cancels++;
+	bench.done = NULL;
+}
+
+int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path,
+			     lwm2m_done *done, void *ctx)
+{
+	(void)s;
+	(void)d;
+	bench.request.path = *path;
+	bench.forgotten = true;
+	bench.done = done;
+	bench.done_ctx = ctx;
+	return bench.refuse;
+}
+
+int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, void *ctx)
+{
+	(void)s;
+	(void)d;
+	bench.removed = true;
+	bench.done = done;
+	bench.done_ctx = ctx;
+	return bench.refuse;
+}
+
+void lwm2m_stats(const struct lwm2m_server *s, struct lwm2m_stats *out)
+{
+	(void)s;
+	*out = (struct lwm2m_stats){.updates = 12345, .devices = bench.device_count, .coap = {.timeouts = 6}};
+}
+
+static inline void bench_answer(struct lwm2m_answer answer)
+{
+	lwm2m_done *done = bench.done;
+
+	assert_non_null(done);
+	bench.done = NULL;
+	done(bench.done_ctx, &answer);
+}
+
+static inline struct device *bench_device(const char *endpoint, size_t len)
+{
+	struct device *d = &bench.devices[bench.device_count++];
+
+	memcpy(d->endpoint, endpoint, len);
+	d->endpoint_len = len;
+	d->registration = (struct registration){
+		.present = true,
+		.id = "a1B2c3D4e5",
+		.registered_ms = 1700000000000,
+		.address = {.ip = {192, 0, 2, 7}, .port = 56830, .family = 4},
+		.lifetime_s = 300,
+		.lwm2m = {1, 1},
+		.binding = span_str("U"),
+		.links = span_str("</1/0>,</3/0>"),
+	};
+	return d;
+}
+
+/* ---- the store ---- */
+
+struct store_cursor store_events_end(const struct store *s)
+{
+	(void)s;
+	return (struct store_cursor){1000 + bench.event_count, bench.event_count};
+}
+
+void store_on_events(struct store *s, void (*grown)(void *ctx), void *ctx)
+{
+	(void)s;
+	bench.grown = grown;
+	bench.grown_ctx = ctx;
+}
+
+int store_events_read(struct store *s, struct store_cursor after, size_t count, store_events_fn *done,
+		      void *ctx)
+{
+	(void)s;
+	assert_true(bench.read_count < BENCH_READS);
+	bench.reads[bench.read_count++] = (struct bench_read){after, count, done, ctx};
+	return 0;
+}
+
+bool store_healthy(const struct store *s, const char **why)
+{
+	(void)s;
+	*why = "fdatasync failed";
+	return !bench.unhealthy;
+}
+
+void store_stats(const struct store *s, struct store_stats *out)
+{
+	(void)s;
+	*out = (struct store_stats){
+		.writes = 4711, .commit_us_last = 1500, .journal_last = bench.event_count};
+}
+
+/* The event with sequence n happened at 1000 + n. */
+static inline void bench_finish_read(const struct bench_read *read)
+{
+	struct store_event items[64];
+	struct store_events result = {.result = bench.read_error, .items = items, .next = read->after};
+	uint64_t from = read->after.sequence;
+
+	if (!from && read->after.time_ms > 1000)
+		from = read->after.time_ms - 1000 - 1;
+	if (from < bench.trimmed_to) {
+		result.gap = true;
+		from = bench.trimmed_to;
+		result.lost_to = result.next = (struct store_cursor){1000 + from, from};
+	}
+	for (; result.count < MIN(read->count, 64) && from < bench.event_count && !bench.read_error; from++) {
+		const struct bench_event *e = &bench.events[from];
+
+		items[result.count++] = (struct store_event){
+			.sequence = e->sequence,
+			.time_ms = 1000 + e->sequence,
+			.type = e->type,
+			.key = {STORE_MANAGEMENT, span_str(e->endpoint)},
+			.body = buffer_span(&e->body),
+		};
+		result.next = (struct store_cursor){1000 + e->sequence, e->sequence};
+	}
+	bench.reads_done++;
+	read->done(read->ctx, &result);
+}
+
+static inline void bench_finish_reads(void)
+{
+	struct bench_read reads[BENCH_READS];
+	size_t count = bench.read_count;
+
+	memcpy(reads, bench.reads, sizeof(reads));
+	bench.read_count = 0;
+	for (size_t i = 0; i < count; i++)
+		bench_finish_read(&reads[i]);
+}
+
+/* A notification of `value` into the log. */
+static inline void bench_event(const char *endpoint, const char *value)
+{
+	struct bench_event *e = &bench.events[bench.event_count++];
+	struct lwm2m_event event = {
+		.type = EVENT_NOTIFICATION,
+		.path = {{3, 0, 0}, 3},
+		.code = COAP_CONTENT,
+		.format = FORMAT_TEXT,
+		.lwm2m = {1, 1},
+		.payload = span_str(value),
+	};
+
+	assert_true(bench.event_count <= BENCH_EVENTS);
+	e->sequence = bench.event_count;
+	e->type = EVENT_NOTIFICATION;
+	e->body = buffer_of(STORE_EVENT_MAX);
+	snprintf(e->endpoint, sizeof(e->endpoint), "%s", endpoint);
+	assert_int_equal(lwm2m_event_encode(&event, (struct span){0}, &e->body), 0);
+	if (bench.grown)
+		bench.grown(bench.grown_ctx);
+}
+
+/* ---- time and the loop ---- */
+
+static inline uint64_t bench_wall_ms(void)
+{
+	return 1700000000000;
+}
+
+static inline uint64_t bench_mono_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static inline void bench_turn(void)
+{
+	struct timespec pause = {0, 100000};
+
+	bench_finish_reads();
+	uv_run(&bench.loop, UV_RUN_NOWAIT);
+	nanosleep(&pause, NULL);
+}
+
+/* Turns the loop until `condition` holds; fails the test after five seconds. */
+#define WAIT_FOR(condition)                                          \
+	do {                                                         \
+		uint64_t until_ = bench_mono_ms() + 5000;            \
+                                                                     \
+		while (!(condition)) {                               \
+			if (bench_mono_ms() > until_)                \
+				fail_msg("in vain: %s", #condition); \
+			bench_turn();                                \
+		}                                                    \
+	} while (0)
+
+static inline void bench_pass(uint64_t ms)
+{
+	uint64_t until = bench_mono_ms() + ms;
+
+	while (bench_mono_ms() < until)
+		bench_turn();
+}
+
+/* ---- a client ---- */
+
+struct client {
+	int fd;
+	char *data; /* what came, NUL-terminated */
+	size_t len;
+	bool ended;
+	bool paused; /* reads nothing */
+};
+
+static inline struct client *client_open(void)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(http_port(bench.http)),
+				 .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+	assert_non_null(c);
+	c->data = malloc(BENCH_ANSWER);
+	assert_non_null(c->data);
+	c->data[0] = 0;
+	c->fd = socket(AF_INET, SOCK_STREAM, 0);
+	/* What a client does not read must not disappear in the kernel. */
+	setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int));
+	assert_int_equal(connect(c->fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return c;
+}
+
+static inline void client_close(struct client *c)
+{
+	close(c->fd);
+	free(c->data);
+	free(c);
+}
+
+static inline void client_send(struct client *c, const char *text)
+{
+	size_t len = strlen(text);
+
+	while (len) {
+		ssize_t sent = send(c->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent > 0) {
+			text += sent;
+			len -= (size_t)sent;
+		} else if (errno == EAGAIN) {
+			bench_turn();
+		} else {
+			return; /* the server closed: it has answered already */
+		}
+	}
+}
+
+static inline void client_receive(struct client *c)
+{
+	ssize_t got;
+
+	if (c->paused || c->ended)
+		return;
+	while ((got = recv(c->fd, c->data + c->len, BENCH_ANSWER - 1 - c->len, MSG_DONTWAIT)) > 0)
+		c->len += (size_t)got;
+	c->data[c->len] = 0;
+	c->ended = got == 0 || (got < 0 && errno != EAGAIN);
+}
+
+static inline bool client_has(struct client *c, const char *text)
+{
+	client_receive(c);
+	return strstr(c->data, text) != NULL;
+}
+
+static inline bool client_ended(struct client *c)
+{
+	client_receive(c);
+	return c->ended;
+}
+
+static inline int client_status(const struct client *c)
+{
+	return strncmp(c->data, "HTTP/1.1 ", 9) ? 0 : atoi(c->data + 9);
+}
+
+/* The one response in `data` is complete: by its length, its last chunk, or the end of the connection. */
+static inline bool client_complete(struct client *c)
+{
+	const char *body, *length;
+
+	client_receive(c);
+	body = memmem(c->data, MIN(c->len, 8192), "\r\n\r\n", 4);
+	if (!body || c->ended)
+		return c->ended;
+	length = memmem(c->data, (size_t)(body - c->data), "\r\nContent-Length: ", 18);
+	if (length)
+		return c->len >= (size_t)(body + 4 - c->data) + strtoul(length + 18, NULL, 10);
+	return client_status(c) == 204 || !memcmp(c->data + c->len - 5, "0\r\n\r\n", 5);
+}
+
+static inline const char *client_body(const struct client *c)
+{
+	const char *body = strstr(c->data, "\r\n\r\n");
+
+	return body ? body + 4 : "";
+}
+
+/* Sends the head of a request: request line and Host, then `more` (headers, empty line, body). */
+static inline void client_ask(struct client *c, const char *line, const char *more)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: localhost\r\n%s", line, more);
+	client_send(c, text);
+}
+
+static inline void client_forget(struct client *c)
+{
+	c->len = 0;
+	c->data[0] = 0;
+}
+
+/* ---- set up, tear down ---- */
+
+static inline void bench_closed(void *ctx)
+{
+	(void)ctx;
+	bench.closed = true;
+}
+
+static inline void bench_udp(void *ctx, struct http_udp_stats *out)
+{
+	(void)ctx;
+	out->received = 99;
+}
+
+static inline void bench_start(void)
+{
+	assert_int_equal(http_new(&bench.config, &bench.loop, (struct lwm2m_server *)&bench,
+				  (struct store *)&bench, &bench.log, bench_udp, NULL, &bench.http),
+			 0);
+}
+
+static inline void bench_stop(void)
+{
+	http_stop(bench.http, bench_closed, NULL);
+	WAIT_FOR(bench.closed);
+	bench.http = NULL;
+}
+
+/* Without starting the listener: a test may change the configuration before. */
+static inline int bench_set_up(void **state)
+{
+	static const struct http_southbound southbound[] = {{"coap://0.0.0.0:5683", "CoAP over UDP"},
+							    {"coap://[2001:db8::1]:5684", "another"}};
+
+	(void)state;
+	memset(&bench, 0, sizeof(bench));
+	uv_loop_init(&bench.loop);
+	log_init(&bench.log, STDERR_FILENO, LOG_ERROR);
+	http_config_init(&bench.config);
+	bench.config.listen.port = 0;
+	bench.config.wall_ms = bench_wall_ms;
+	bench.config.stop_ms = 300;
+	bench.config.southbound = southbound;
+	bench.config.southbound_count = 2;
+	bench.registry = registry_new();
+	bench.devices = calloc(BENCH_DEVICES, sizeof(*bench.devices));
+	bench.events = calloc(BENCH_EVENTS, sizeof(*bench.events));
+	bench_device("dev-1", 5);
+	return bench.registry && bench.devices && bench.events ? 0 : -1;
+}
+
+static inline int bench_tear_down(void **state)
+{
+	(void)state;
+	if (bench.http)
+		bench_stop();
+	bench_finish_reads();
+	for (int i = 0; i < 10; i++)
+		uv_run(&bench.loop, UV_RUN_NOWAIT);
+	assert_int_equal(uv_loop_close(&bench.loop), 0);
+	for (size_t i = 0; i < bench.event_count; i++)
+		buffer_deinit(&bench.events[i].body);
+	free(bench.events);
+	free(bench.devices);
+	registry_free(bench.registry);
+	return 0;
+}

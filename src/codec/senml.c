@@ -169,21 +169,6 @@ static int take_base(struct senml_input *in, struct senml_item *item)
 	return CODEC_OK;
 }
 
-/* A name that is cut at a slash: the path of the base, and that of the rest below it. */
-static bool join_paths(const struct path *base, struct span rest, struct path *out)
-{
-	struct path tail;
-
-	if (rest.len && rest.data[0] == '/')
-		return false;
-	if (!path_parse(rest, &tail) || base->depth + tail.depth > PATH_RESOURCE_INSTANCE)
-		return false;
-	*out = *base;
-	for (unsigned i = 0; i < tail.depth; i++)
-		out->ids[out->depth++] = tail.ids[i];
-	return true;
-}
-
 static bool join_names(const struct senml_input *in, struct span rest, struct path *out)
 {
 	uint8_t name[SENML_NAME_MAX];
@@ -209,7 +194,7 @@ static int take_path(struct senml_input *in, struct senml_item *item, struct pat
 	}
 	if (!item->present)
 		return codec_malformed(in->d.c, "SenML record %zu is empty", in->count);
-	if (in->has_base_path && join_paths(&in->base_path, rest, out))
+	if (in->has_base_path && path_parse_below(&in->base_path, rest, out))
 		return CODEC_OK;
 	if (!join_names(in, rest, out))
 		return codec_malformed(in->d.c, "SenML record %zu: name is no path", in->count);
@@ -275,13 +260,14 @@ static int take_value(struct senml_input *in, struct senml_item *item, struct va
 /* A record with a base name and no more is a path that is asked for, or only there for those that follow. */
 static int settle_announced(struct senml_input *in, const struct path *next)
 {
-	struct record record = {.path = in->announced};
+	struct record record;
 
 	if (!in->has_announced)
 		return CODEC_OK;
 	in->has_announced = false;
-	if (next && path_is_within(next, &record.path))
+	if (next && path_is_within(next, &in->announced))
 		return CODEC_OK;
+	record = (struct record){.path = in->announced};
 	return deliver(&in->d, &record);
 }
 

@@ -30,13 +30,11 @@ static bool parse_id(const uint8_t **at, const uint8_t *end, uint16_t *out)
 	return true;
 }
 
-bool path_parse(struct span text, struct path *out)
+bool path_parse_below(const struct path *base, struct span text, struct path *out)
 {
 	const uint8_t *p = text.data, *end = text.len ? p + text.len : p;
-	struct path path = {0};
+	struct path path = *base;
 
-	if (p < end && *p == '/')
-		p++;
 	while (p < end) {
 		if (path.depth == ARRAY_SIZE(path.ids) || !parse_id(&p, end, &path.ids[path.depth]))
 			return false;
@@ -46,6 +44,13 @@ bool path_parse(struct span text, struct path *out)
 	}
 	*out = path;
 	return true;
+}
+
+bool path_parse(struct span text, struct path *out)
+{
+	static const struct path root = {{0}, 0};
+
+	return path_parse_below(&root, text.len && text.data[0] == '/' ? span_from(text, 1) : text, out);
 }
 
 static size_t format_from(const struct path *p, unsigned from, char *text)

@@ -26,6 +26,8 @@ struct path {
  * also for leading zeros.
  */
 bool path_parse(struct span text, struct path *out);
+/* The same, without a leading slash, for what lies below `base`: "0/1" below /3 is /3/0/1, "" is `base`. */
+bool path_parse_below(const struct path *base, struct span text, struct path *out);
 /*
  * "0/1" of /3/0/1 from depth 2 on: what a name relative to a base path says. Returns the length, 0 if nothing
  * is that deep.

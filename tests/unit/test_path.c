@@ -76,6 +76,30 @@ static void refuses_other_text(void **state)
 	assert_int_equal(p.depth, 2);
 }
 
+static void parses_what_is_below(void **state)
+{
+	static const struct {
+		const char *base, *text, *path; /* NULL: none */
+	} cases[] = {
+		{"/3", "0/1", "/3/0/1"},  {"/", "3/0", "/3/0"},	       {"/3/0", "", "/3/0"},
+		{"/3/0", "9/", "/3/0/9"}, {"/3/0/6", "1", "/3/0/6/1"}, {"/3", "/0", NULL},
+		{"/3/0/6", "1/2", NULL},  {"/3/0/6/1", "2", NULL},     {"/3", "0//1", NULL},
+		{"/3", "00", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct path base = path_of(cases[i].base), out, expected;
+
+		assert_int_equal(path_parse_below(&base, span_str(cases[i].text), &out),
+				 cases[i].path != NULL);
+		if (!cases[i].path)
+			continue;
+		expected = path_of(cases[i].path);
+		assert_int_equal(path_compare(&out, &expected), 0);
+	}
+}
+
 static void formats_tails(void **state)
 {
 	struct path p = path_of("/3/10/65534/0");
@@ -144,9 +168,10 @@ static void goes_up_and_down(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_and_formats),	cmocka_unit_test(refuses_other_text),
-		cmocka_unit_test(formats_tails),	cmocka_unit_test(orders_a_prefix_first),
-		cmocka_unit_test(knows_what_is_within), cmocka_unit_test(goes_up_and_down),
+		cmocka_unit_test(parses_and_formats),	 cmocka_unit_test(refuses_other_text),
+		cmocka_unit_test(formats_tails),	 cmocka_unit_test(parses_what_is_below),
+		cmocka_unit_test(orders_a_prefix_first), cmocka_unit_test(knows_what_is_within),
+		cmocka_unit_test(goes_up_and_down),
 	};
 
 	return cmocka_run_group_tests_name("path", tests, NULL, NULL);

@@ -35,6 +35,17 @@ def pytest_runtest_call(item):
 
 
 @pytest.fixture
+def say(capsys):
+    """Prints also when the test passes: seeds and figures belong into the log."""
+
+    def out(text):
+        with capsys.disabled():
+            print(f"\n{text}", end=" ", flush=True)
+
+    return out
+
+
+@pytest.fixture
 def folder():
     """An empty directory, gone after the test."""
     import shoal

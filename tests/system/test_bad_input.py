@@ -6,9 +6,11 @@ With SHOAL_SANITIZED naming a build with sanitizers, all of it runs against that
 daemon, a leak gives its orderly end another exit code than 0.
 """
 
+import contextlib
 import os
 import pathlib
 import random
+import socket
 
 import pytest
 
@@ -183,9 +185,9 @@ def keep_pace(peer):
     raise AssertionError("the server no longer answers pings")
 
 
-def test_100_000_random_and_mutated_datagrams_leave_it_healthy(target):
+def test_100_000_random_and_mutated_datagrams_leave_it_healthy(target, say):
     seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
+    say(f"seed {seed}")
     chooser = random.Random(seed)
     with Device(target.coap_port) as d, Peer(target.coap_port) as noise:
         d.register()
@@ -214,3 +216,56 @@ def test_100_000_random_and_mutated_datagrams_leave_it_healthy(target):
             read = target.start_http("GET", f"/api/clients/{d.endpoint}/3/0/0")
             again.serve_one("2.05", b"alive", coap_peer.TEXT)
             assert read.result().json["content"]["value"] == "alive"
+
+
+# ---- HTTP ----
+
+def http_answer(port, data, timeout=0.3):
+    """All that comes back for these bytes until the server closes, or says no more for `timeout` seconds."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
+        out = b""
+        with contextlib.suppress(OSError):
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            while more := s.recv(65536):
+                out += more
+        return out
+
+
+HEAD = b"Host: localhost\r\n"
+BAD_HTTP = {
+    "nothing": b"",
+    "a line of garbage": b"\x00\xff\xfe\r\n\r\n",
+    "no request line": b"\r\n\r\n",
+    "no version": b"GET /api/clients\r\n\r\n",
+    "a version of the future": b"GET /api/clients HTTP/9.9\r\n" + HEAD + b"\r\n",
+    "no host": b"GET /api/clients HTTP/1.1\r\n\r\n",
+    "an endless target": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "endless headers": b"GET / HTTP/1.1\r\n" + HEAD + b"X: y\r\n" * 100_000 + b"\r\n",
+    "an endless header": b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n",
+    "a length that is no number": b"PUT /api/clients/x/3/0/14 HTTP/1.1\r\n" + HEAD + b"Content-Length: x\r\n\r\n",
+    "a negative length": b"PUT /api/clients/x/3/0/14 HTTP/1.1\r\n" + HEAD + b"Content-Length: -1\r\n\r\n",
+    "a huge length": b"PUT /api/clients/x/3/0/14 HTTP/1.1\r\n" + HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    "a chunk that is none": b"PUT /api/clients/x/3/0/14 HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "bad percent-encoding": b"GET /api/clients/%zz HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "an encoded nothing": b"GET /api/clients/%00/3 HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "many segments": b"GET /api/clients" + b"/1" * 5000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "many parameters": b"GET /api/clients/x/3?" + b"a=b&" * 5000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "an unknown method": b"BREW /api/clients HTTP/1.1\r\n" + HEAD + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("name", BAD_HTTP)
+def test_any_http_request_is_refused_or_cut_off(target, name):
+    answer = http_answer(target.http_port, BAD_HTTP[name])
+    assert not answer or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5"), answer[:200]
+    assert target.get("/healthz").status == 200
+
+
+def test_half_a_request_holds_up_nobody(target):
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            s = stack.enter_context(socket.create_connection(("127.0.0.1", target.http_port)))
+            s.sendall(b"PUT /api/clients/x/3/0/14 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+        assert target.get("/healthz", timeout=5).status == 200
+        assert target.get("/api/clients", timeout=5).status == 200

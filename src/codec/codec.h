@@ -8,7 +8,7 @@
 /*
  * Content-Formats: between payloads and records. One file per format behind one table. Decoders are strict
  * about the format and lenient about the client (lwm2m.md, 1.6), never recurse on input, allocate only from
- * the arena.
+ * the arena; but for the JSON parser, whose depth and memory are bounded before it begins.
  */
 
 enum content_format {

@@ -73,11 +73,12 @@ static void register_settled(struct effect *e, bool stored)
 }
 
 static void fill_registration(struct device *d, const struct incoming *in,
-			      const struct registration_request *q, struct span extra, struct registration *r)
+			      const struct registration_request *q, struct span extra, uint64_t now_ms,
+			      struct registration *r)
 {
 	*r = (struct registration){
 		.present = true,
-		.registered_ms = server_wall(d->server),
+		.registered_ms = now_ms,
 		.address = *in->from,
 		.lifetime_s = q->has_lifetime ? q->lifetime_s : d->server->config.default_lifetime_s,
 		.lwm2m = q->version,
@@ -112,7 +113,7 @@ static void device_register(struct device *d, const struct incoming *in, const s
 		event.previous_record = blob_span(d->latest ? d->latest : d->record);
 	}
 	encode_extra(q, &extra);
-	fill_registration(d, in, q, buffer_span(&extra), &r);
+	fill_registration(d, in, q, buffer_span(&extra), event.seen_ms, &r);
 	change.record = blob_encode(&r, observations, count);
 	if (!change.record) {
 		pool_give(&d->server->effects, e);

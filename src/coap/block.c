@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * Block-wise transfer, RFC 7959: the option, and the bodies of requests that arrive in blocks.
+ *
+ * The hard idea: a transfer has no identity on the wire but who sends what to where. Its name here is a keyed
+ * hash of the peer's address, the method and all path and query options, 64 bits wide, so that nothing but
+ * that hash and the bytes is kept, and strangers cannot make two transfers meet.
+ *
+ * Leaves out what a client does with blocks (lwm2m/transfer.c), because that is part of an operation's life.
+ */
+
+#include "coap/block.h"
+
+#include <errno.h>
+
+enum coap_block_found coap_find_block(const struct coap_message *m, uint16_t option, struct coap_block *out)
+{
+	uint32_t value;
+
+	if (!coap_find_uint(m, option, &value))
+		return COAP_BLOCK_ABSENT;
+	*out = (struct coap_block){value >> 4, (value & 8) != 0, value & 7};
+	return out->szx > COAP_SZX_MAX ? COAP_BLOCK_BAD : COAP_BLOCK_FOUND;
+}
+
+int coap_add_block(struct coap_message *m, uint16_t option, const struct coap_block *b)
+{
+	assert(b->num <= COAP_BLOCK_NUM_MAX && b->szx <= COAP_SZX_MAX);
+	return coap_add_uint(m, option, b->num << 4 | (b->more ? 8u : 0) | b->szx);
+}
+
+struct transfer {
+	struct coap_assemblies *owner;
+	struct timer idle;
+	uint64_t name;
+	uint32_t address_hash;
+	size_t last; /* offset of the newest block, for its retransmission */
+	struct buffer body;
+};
+
+static bool match_transfer(const void *item, const void *key)
+{
+	return ((const struct transfer *)item)->name == *(const uint64_t *)key;
+}
+
+static void hash_in(uint64_t *hash, const struct siphash_key *key, struct span s)
+{
+	struct {
+		uint64_t before, part;
+	} chain = {*hash, siphash(key, s)};
+
+	*hash = siphash(key, span_of(&chain, sizeof(chain)));
+}
+
+static uint64_t transfer_name(const struct coap_assemblies *a, const struct address *from,
+			      const struct coap_message *m)
+{
+	uint64_t hash = m->code;
+
+	hash_in(&hash, &a->key, span_of(from, sizeof(*from)));
+	for (size_t i = 0; i < m->option_count; i++) {
+		const struct coap_option *o = &m->options[i];
+
+		if (o->number != COAP_OPTION_URI_PATH && o->number != COAP_OPTION_URI_QUERY)
+			continue;
+		hash_in(&hash, &a->key, span_of(&o->number, sizeof(o->number)));
+		hash_in(&hash, &a->key, coap_value(o));
+	}
+	return hash;
+}
+
+static void transfer_free(struct transfer *t)
+{
+	struct coap_assemblies *a = t->owner;
+
+	timer_cancel(a->timers, &t->idle);
+	map_remove(&a->transfers, (uint32_t)t->name, t);
+	a->bytes -= t->body.len;
+	buffer_deinit(&t->body);
+	free(t);
+}
+
+static void transfer_idle(struct timer *timer, uint64_t now_ms)
+{
+	(void)now_ms;
+	transfer_free(container_of(timer, struct transfer, idle));
+}
+
+/* The walk is over few: transfers in progress are bounded by bytes_max, and only a first block causes it. */
+static uint32_t transfers_of(const struct coap_assemblies *a, uint32_t address_hash)
+{
+	uint32_t cursor = 0, count = 0;
+	const struct transfer *t;
+
+	while ((t = map_next(&a->transfers, &cursor)))
+		count += t->address_hash == address_hash;
+	return count;
+}
+
+static struct transfer *transfer_new(struct coap_assemblies *a, const struct address *from, uint64_t name)
+{
+	uint32_t address_hash_ = (uint32_t)address_hash(&a->key, from);
+	struct transfer *t;
+
+	if (transfers_of(a, address_hash_) >= a->limits.per_address)
+		return NULL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->owner = a;
+	t->name = name;
+	t->address_hash = address_hash_;
+	t->body = buffer_of(a->limits.body_max);
+	if (map_insert(&a->transfers, (uint32_t)name, t) < 0) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void coap_assemblies_init(struct coap_assemblies *a, struct timers *timers, const struct siphash_key *key,
+			  const struct coap_assembly_limits *limits)
+{
+	*a = (struct coap_assemblies){.timers = timers, .key = *key, .limits = *limits};
+	map_init(&a->transfers);
+}
+
+void coap_assemblies_deinit(struct coap_assemblies *a)
+{
+	uint32_t cursor = 0;
+	struct transfer *t;
+
+	while ((t = map_next(&a->transfers, &cursor))) {
+		transfer_free(t);
+		cursor = 0;
+	}
+	map_deinit(&a->transfers);
+}
+
+/* Appends the block, or recognises one that is there already. */
+static enum coap_assembled transfer_add(struct transfer *t, const struct coap_message *m, size_t offset)
+{
+	struct coap_assemblies *a = t->owner;
+	size_t end = offset + m->payload.len;
+
+	if (offset == t->last && end == t->body.len &&
+	    span_equal(span_from(buffer_span(&t->body), offset), m->payload))
+		return COAP_ASSEMBLY_CONTINUE;
+	if (offset != t->body.len)
+		return COAP_ASSEMBLY_INCOMPLETE;
+	if (end > a->limits.body_max || a->bytes + m->payload.len > a->limits.bytes_max)
+		return COAP_ASSEMBLY_TOO_LARGE;
+	t->last = offset;
+	buffer_bytes(&t->body, m->payload);
+	if (t->body.failed)
+		return COAP_ASSEMBLY_TOO_LARGE;
+	a->bytes += m->payload.len;
+	return COAP_ASSEMBLY_CONTINUE;
+}
+
+enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct address *from,
+				  const struct coap_message *m, const struct coap_block *b, uint64_t now_ms,
+				  struct buffer *body)
+{
+	uint64_t name = transfer_name(a, from, m);
+	struct transfer *t = map_find(&a->transfers, (uint32_t)name, match_transfer, &name);
+	enum coap_assembled outcome;
+
+	if (m->payload.len > coap_block_size(b->szx) ||
+	    (b->more && m->payload.len != coap_block_size(b->szx)))
+		return COAP_ASSEMBLY_BAD;
+	if (t && b->num == 0 && !(t->last == 0 && t->body.len == m->payload.len && b->more)) {
+		transfer_free(t); /* the peer begins again */
+		t = NULL;
+	}
+	if (!t && b->num > 0)
+		return COAP_ASSEMBLY_INCOMPLETE;
+	if (!t)
+		t = transfer_new(a, from, name);
+	if (!t)
+		return COAP_ASSEMBLY_TOO_LARGE;
+	outcome = transfer_add(t, m, coap_block_offset(b));
+	if (outcome == COAP_ASSEMBLY_CONTINUE && b->more) {
+		timer_set(a->timers, &t->idle, now_ms + a->limits.idle_ms, transfer_idle);
+		return outcome;
+	}
+	if (outcome == COAP_ASSEMBLY_CONTINUE) {
+		*body = t->body;
+		a->bytes -= body->len;
+		t->body = buffer_of(0);
+		outcome = COAP_ASSEMBLED;
+	}
+	if (outcome != COAP_ASSEMBLY_INCOMPLETE) /* a gap may be a reordered block: the transfer stays */
+		transfer_free(t);
+	return outcome;
+}

@@ -86,3 +86,9 @@ const struct codec *codec_find_name(struct span name);
 int codec_decode(struct codec_context *c, uint16_t format, struct span payload, struct records *out);
 int codec_encode(struct codec_context *c, uint16_t format, const struct record *items, size_t count,
 		 struct buffer *out);
+/*
+ * The body of a FETCH (Read-Composite, Observe-Composite): a list of names without values. SenML JSON and
+ * CBOR only. Paths are written in this order, each behind `root` (the alternate path, may be empty).
+ */
+int codec_encode_paths(uint16_t format, struct span root, const struct path *paths, size_t count,
+		       struct buffer *out);

@@ -9,6 +9,7 @@
 #include "http/answer_json.h"
 
 #include "http/node_json.h"
+#include "http/node_map.h"
 #include "http/registration_json.h"
 
 #include <errno.h>
@@ -60,6 +61,8 @@ static int content_json(struct json *j, const struct answer_context *c, const st
 	struct codec_context codec = {
 		.model = c->model,
 		.base = c->path,
+		.root = c->root,
+		.any_path = c->paths != NULL,
 		.now_ms = c->now_ms,
 		.arena = c->arena,
 	};
@@ -75,6 +78,10 @@ static int content_json(struct json *j, const struct answer_context *c, const st
 	}
 	records_sort(&records);
 	json_key(j, "content");
+	if (c->paths) {
+		node_map_json_at(j, c->model, c->paths, c->path_count, records.items, records.count);
+		return 0;
+	}
 	r = node_json(j, c->model, &c->path, records.items, records.count);
 	if (r == 0)
 		return 0;
@@ -90,6 +97,9 @@ static int success_json(struct json *j, const struct answer_context *c, const st
 	case LWM2M_READ:
 	case LWM2M_OBSERVE:
 	case LWM2M_CANCEL_OBSERVE:
+	case LWM2M_READ_COMPOSITE:
+	case LWM2M_OBSERVE_COMPOSITE:
+	case LWM2M_CANCEL_COMPOSITE:
 		return content_json(j, c, answer, error);
 	case LWM2M_DISCOVER:
 		json_key(j, "objectLinks");
@@ -101,6 +111,7 @@ static int success_json(struct json *j, const struct answer_context *c, const st
 		return 0;
 	case LWM2M_WRITE:
 	case LWM2M_WRITE_PARTIAL:
+	case LWM2M_WRITE_COMPOSITE:
 	case LWM2M_WRITE_ATTRIBUTES:
 	case LWM2M_EXECUTE:
 	case LWM2M_DELETE:

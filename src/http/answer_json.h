@@ -17,7 +17,10 @@ const char *code_dotted(uint8_t code, char text[CODE_TEXT]);
 struct answer_context {
 	enum lwm2m_operation operation;
 	struct path path;
+	const struct path *paths; /* composites */
+	size_t path_count;
 	const struct model *model;
+	struct span root; /* alternate path of the device */
 	uint64_t now_ms;
 	struct arena *arena; /* for what is decoded */
 };

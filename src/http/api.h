@@ -12,6 +12,8 @@ http_handler api_clients_list, api_client_get, api_client_remove;
 http_handler api_read, api_discover, api_write, api_write_attributes, api_execute, api_create, api_delete;
 /* api_observe.c */
 http_handler api_observe, api_observe_cancel;
+/* api_composite.c */
+http_handler api_composite_read, api_composite_write, api_composite_observe, api_composite_cancel;
 /* api_models.c */
 http_handler api_objectspecs;
 /* status.c */

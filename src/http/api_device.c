@@ -148,6 +148,7 @@ static void reply_answer(struct http_request *r, const struct lwm2m_answer *answ
 	struct json json = json_to(&text);
 	_cleanup_arena_ struct arena arena;
 	struct registration registration;
+	struct span root = {0};
 	struct answer_context context;
 	char error[ANSWER_ERROR] = "";
 
@@ -155,8 +156,16 @@ static void reply_answer(struct http_request *r, const struct lwm2m_answer *answ
 	if (d) {
 		device_registration(d, &registration);
 		model = registration_model(&registration, model.registry, declared, DECLARED_MAX);
+		root = registration.root;
 	}
-	context = (struct answer_context){r->operation, r->path, &model, r->http->config.wall_ms(), &arena};
+	context = (struct answer_context){.operation = r->operation,
+					  .path = r->path,
+					  .paths = r->paths,
+					  .path_count = r->path_count,
+					  .model = &model,
+					  .root = root,
+					  .now_ms = r->http->config.wall_ms(),
+					  .arena = &arena};
 	if (answer_json(&json, &context, answer, error) != 0) {
 		buffer_deinit(&text);
 		reply_outcome(r, LWM2M_INVALID, error);

@@ -27,7 +27,7 @@ static void forget(struct http_request *r, struct device *device, const struct p
 {
 	struct detached *d = api_detach(r, MHD_HTTP_OK);
 
-	if (d && lwm2m_forget_observation(r->http->server, device, path, api_detached_done, d) != 0)
+	if (d && lwm2m_forget_observation(r->http->server, device, path, NULL, 0, api_detached_done, d) != 0)
 		api_detached_failed(d);
 }
 

@@ -14,6 +14,7 @@
 #include "codec/codec.h"
 #include "http/answer_json.h"
 #include "http/node_json.h"
+#include "http/node_map.h"
 #include "http/registration_json.h"
 
 #include <errno.h>
@@ -131,19 +132,43 @@ static bool any_timed(const struct records *records)
 	return false;
 }
 
-/* "val" and, of a history, "values". */
-static void notification_values(const struct rendering *r, const struct model *model,
-				const struct records *records)
+/* "val" and, of a history, "values"; "units" of what has one. */
+static void single_values(const struct rendering *r, const struct model *model, const struct records *records)
 {
 	json_key(r->json, "val");
 	if (node_json(r->json, model, &r->event->path, records->items, records->count) != 0)
 		json_null(r->json);
-	if (!any_timed(records))
-		return;
-	json_key(r->json, "values");
-	if (node_json_series(r->json, model, &r->event->path, records->items, records->count, r->time_ms,
-			     r->arena) != 0)
-		json_null(r->json);
+	if (any_timed(records)) {
+		json_key(r->json, "values");
+		if (node_json_series(r->json, model, &r->event->path, records->items, records->count,
+				     r->time_ms, r->arena) != 0)
+			json_null(r->json);
+	}
+	node_units_json(r->json, model, records->items, records->count);
+}
+
+/* The same as maps of path to node: of the paths that were asked for, or, Send, of all that came. */
+static void composite_values(const struct rendering *r, const struct model *model,
+			     const struct records *records)
+{
+	struct path paths[LWM2M_PATHS_MAX];
+	struct span left = r->event->paths;
+	size_t count = 0;
+
+	while (count < LWM2M_PATHS_MAX && paths_next(&left, &paths[count]))
+		count++;
+	json_key(r->json, "val");
+	if (count > 0)
+		node_map_json_at(r->json, model, paths, count, records->items, records->count);
+	else
+		node_map_json(r->json, model, records->items, records->count);
+	if (any_timed(records)) {
+		json_key(r->json, "values");
+		if (node_map_series(r->json, model, records->items, records->count, r->time_ms, r->arena) !=
+		    0)
+			json_null(r->json);
+	}
+	node_units_json(r->json, model, records->items, records->count);
 }
 
 static void notification_raw(const struct rendering *r, const char *error)
@@ -165,30 +190,68 @@ static void notification_raw(const struct rendering *r, const char *error)
 	json_member_str(r->json, "error", error);
 }
 
-static void notification_event(const struct rendering *r)
+/* Decodes the payload and writes its values, or the payload as it came. */
+static void content(const struct rendering *r,
+		    void (*values)(const struct rendering *r, const struct model *model,
+				   const struct records *records))
 {
 	const struct lwm2m_event *e = r->event;
-	struct declared_object declared = {e->path.ids[0], e->version};
-	struct model model = {r->registry, e->lwm2m, &declared, e->declared ? 1 : 0};
-	struct codec_context codec = {
-		.model = &model, .base = e->path, .now_ms = r->time_ms, .arena = r->arena};
+	struct declared_object declared[DECLARED_MAX];
+	struct model model = lwm2m_event_model(e, r->registry, declared, ARRAY_SIZE(declared));
+	struct codec_context codec = {.model = &model,
+				      .base = e->path,
+				      .root = e->root,
+				      .any_path = values == composite_values,
+				      .now_ms = r->time_ms,
+				      .arena = r->arena};
 	struct records records = records_of(r->arena);
-	char path[PATH_TEXT];
-	int decoded;
+	int decoded = codec_decode(&codec, e->format, e->payload, &records);
 
-	json_open(r->json, '{');
-	json_member_text(r->json, "ep", e->endpoint);
-	json_member_str(r->json, "kind", "single");
-	json_member_str(r->json, "res", path_format(&e->path, path));
-	decoded = codec_decode(&codec, e->format, e->payload, &records);
 	if (decoded == CODEC_OK) {
 		records_sort(&records);
-		notification_values(r, &model, &records);
+		values(r, &model, &records);
 	} else if (decoded < 0) {
 		notification_raw(r, "the content is too large");
 	} else {
 		notification_raw(r, codec.error[0] ? codec.error : "undecodable content");
 	}
+}
+
+static void paths_member(const struct rendering *r)
+{
+	struct span left = r->event->paths;
+	struct path path;
+	char text[PATH_TEXT];
+
+	json_key(r->json, "paths");
+	json_open(r->json, '[');
+	while (paths_next(&left, &path))
+		json_str(r->json, path_format(&path, text));
+	json_close(r->json, ']');
+}
+
+static void notification_event(const struct rendering *r)
+{
+	const struct lwm2m_event *e = r->event;
+	bool composite = e->paths.len > 0;
+	char path[PATH_TEXT];
+
+	json_open(r->json, '{');
+	json_member_text(r->json, "ep", e->endpoint);
+	json_member_str(r->json, "kind", composite ? "composite" : "single");
+	if (!composite)
+		json_member_str(r->json, "res", path_format(&e->path, path));
+	content(r, composite ? composite_values : single_values);
+	if (composite)
+		paths_member(r);
+	json_close(r->json, '}');
+}
+
+static void send_event(const struct rendering *r)
+{
+	json_open(r->json, '{');
+	json_member_text(r->json, "ep", r->event->endpoint);
+	content(r, composite_values);
 	json_close(r->json, '}');
 }
 
@@ -199,7 +262,10 @@ static void observation_ended_event(const struct rendering *r)
 
 	json_open(r->json, '{');
 	json_member_text(r->json, "ep", e->endpoint);
-	json_member_str(r->json, "res", path_format(&e->path, path));
+	if (e->paths.len > 0)
+		paths_member(r);
+	else
+		json_member_str(r->json, "res", path_format(&e->path, path));
 	json_member_str(r->json, "reason", observation_end_reason(e->reason));
 	if (e->code)
 		json_member_str(r->json, "code", code_dotted(e->code, code));
@@ -215,6 +281,7 @@ static const struct {
 	[EVENT_DEREGISTERED] = {"DEREGISTRATION", registration_event},
 	[EVENT_NOTIFICATION] = {"NOTIFICATION", notification_event},
 	[EVENT_OBSERVATION_ENDED] = {"OBSERVATION_ENDED", observation_ended_event},
+	[EVENT_SEND] = {"SEND", send_event},
 };
 
 static void block_begin(struct buffer *out, const char *name)

@@ -519,19 +519,53 @@ static int parse_node(struct parse *p, json_t *node, const struct path *base, bo
 	return r ? r : check_repetition(p);
 }
 
+/* Errors are told like those of JSON: the body is the caller's text. */
+static int load(struct span body, json_t **out, char error[NODE_ERROR])
+{
+	json_error_t why;
+
+	if (!nesting_is_bounded(body))
+		return fail(error, "unable to parse json: nested too deeply");
+	*out = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+	if (!*out)
+		return fail(error, "unable to parse json: %s (line %d, column %d)", why.text, why.line,
+			    why.column);
+	return 0;
+}
+
 int node_parse(struct span body, const struct path *base, bool create, struct arena *arena,
 	       struct node_input *out, char error[NODE_ERROR])
 {
 	_cleanup_json_ json_t *node = NULL;
 	struct parse p = {arena, &out->records, error};
-	json_error_t why;
+	int r;
 
 	*out = (struct node_input){.records = records_of(arena), .id = PATH_ID_NONE};
-	if (!nesting_is_bounded(body))
-		return fail(error, "unable to parse json: nested too deeply");
-	node = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
-	if (!node)
-		return fail(error, "unable to parse json: %s (line %d, column %d)", why.text, why.line,
-			    why.column);
-	return parse_node(&p, node, base, create, out);
+	r = load(body, &node, error);
+	return r ? r : parse_node(&p, node, base, create, out);
+}
+
+int node_parse_map(struct span body, struct records *out, char error[NODE_ERROR])
+{
+	_cleanup_json_ json_t *map = NULL;
+	struct parse p = {out->arena, out, error};
+	const char *name;
+	json_t *node;
+	int r = load(body, &map, error);
+
+	if (r == 0 && !json_is_object(map))
+		return fail(error, "a map of path to node is expected");
+	if (r)
+		return r;
+	json_object_foreach (map, name, node) {
+		struct node_input in = {.id = PATH_ID_NONE};
+		struct path path;
+
+		if (!path_parse(span_str(name), &path) || path.depth < PATH_INSTANCE)
+			return fail(error, "Invalid path %.64s", name);
+		r = parse_node(&p, node, &path, false, &in);
+		if (r)
+			return r;
+	}
+	return out->count > 0 ? 0 : fail(error, "the map is empty");
 }

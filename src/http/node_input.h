@@ -26,3 +26,9 @@ struct node_input {
  */
 int node_parse(struct span body, const struct path *base, bool create, struct arena *arena,
 	       struct node_input *out, char error[NODE_ERROR]) NODISCARD;
+
+/*
+ * Parses a map of path to node, as Write-Composite takes it: each node fits its path; no value is given
+ * twice. Results and errors as above.
+ */
+int node_parse_map(struct span body, struct records *out, char error[NODE_ERROR]) NODISCARD;

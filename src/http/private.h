@@ -88,6 +88,8 @@ struct http_request {
 	uint64_t ticket;
 	enum lwm2m_operation operation;
 	struct path path;
+	const struct path *paths; /* composites: in the arena */
+	size_t path_count;
 	struct detached *detached;
 };
 
@@ -109,6 +111,7 @@ const char *request_header(const struct http_request *r, const char *name);
 uint64_t request_timeout_ms(const struct http_request *r);
 /* Of the query parameter `format`; FORMAT_NONE if there is none, or one that we do not know. */
 uint16_t request_format(const struct http_request *r);
+uint16_t request_format_named(const struct http_request *r, const char *parameter);
 
 /* For the content reader of a stream, which then returns 0: there is nothing to send now. */
 void request_suspend(struct http_request *r);

@@ -188,14 +188,19 @@ uint64_t request_timeout_ms(const struct http_request *r)
 	return MAX(seconds, 1) * 1000;
 }
 
-uint16_t request_format(const struct http_request *r)
+uint16_t request_format_named(const struct http_request *r, const char *parameter)
 {
-	const struct target_param *param = target_find(&r->target, "format");
+	const struct target_param *param = target_find(&r->target, parameter);
 	const struct codec *codec = param ? codec_find_name(param->value) : NULL;
 
 	if (codec)
 		return codec->format;
 	return FORMAT_NONE;
+}
+
+uint16_t request_format(const struct http_request *r)
+{
+	return request_format_named(r, "format");
 }
 
 /* ---- first call: headers are there ---- */

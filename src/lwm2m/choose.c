@@ -33,6 +33,13 @@ uint16_t choose_accept(const struct registration *r)
 	return r->lwm2m.minor == 0 ? COAP_FORMAT_NONE : FORMAT_SENML_CBOR;
 }
 
+uint16_t choose_composite(const struct registration *r)
+{
+	return !registration_supports(r, FORMAT_SENML_CBOR) && registration_supports(r, FORMAT_SENML_JSON)
+		       ? FORMAT_SENML_JSON
+		       : FORMAT_SENML_CBOR;
+}
+
 uint16_t choose_write(const struct registration *r, const struct path *path, const struct record *items,
 		      size_t count)
 {

@@ -5,6 +5,7 @@
 /* What the files of this folder share. Nobody outside includes it. */
 
 #include "base/pool.h"
+#include "coap/block.h"
 #include "lwm2m/server.h"
 
 /* A record on the heap. */
@@ -83,24 +84,62 @@ struct effect {
 	uint8_t code;
 	uint32_t dedup_hash;
 	struct coap_reply_to reply;
+	bool has_block1; /* the request ended with a block: its option is repeated in the answer */
+	struct coap_block block1;
 	struct operation *operation; /* told at the end; NULL: nobody */
+};
+
+/* Why an operation runs. */
+enum purpose {
+	PURPOSE_NORTHBOUND,   /* somebody asked */
+	PURPOSE_REISSUE,      /* an observation that the backend wants, after a Register */
+	PURPOSE_NOTIFICATION, /* the rest of a notification that began with a first block */
+};
+
+/* What is sent, and kept while blocks of it may be wanted again. */
+struct outgoing {
+	uint16_t format;
+	struct blob *body;
+	struct blob *query;
+	size_t sent;	  /* bytes that the device has */
+	uint8_t szx;	  /* of Block1 */
+	bool blocks;	  /* the body goes in blocks */
+	uint8_t restarts; /* transfers that the device lost or refused */
+};
+
+/* What comes back in blocks. */
+struct arriving {
+	struct buffer body;
+	uint8_t szx;
+	bool blocks;
+	uint8_t etag_len;
+	uint8_t etag[8];
 };
 
 struct operation {
 	struct list node; /* in device->operations */
 	uint64_t ticket;
 	struct device *device;
-	lwm2m_done *done; /* NULL: an observation that is issued again */
+	lwm2m_done *done; /* NULL: nobody asked */
 	void *ctx;
 	struct timer timeout;
 	struct coap_exchange *exchange;
 	struct effect *effect; /* the write it waits for */
 	enum lwm2m_operation kind;
+	enum purpose purpose;
 	struct path path;
-	struct coap_token token;
+	struct blob *paths; /* composites: encoded */
+	uint16_t path_format;
+	struct coap_token token; /* Observe and its ends: of the observation */
 	uint16_t accept;
 	bool accept_chosen; /* by us: may be dropped if the device refuses it */
-	uint8_t code;	    /* the answer, kept while its effect is written */
+	bool observed;	    /* the first response had an Observe option ... */
+	uint32_t sequence;  /* ... with this value */
+	struct outgoing out;
+	struct arriving in;
+	struct coap_reply_to reply; /* NOTIFICATION: the message that began it */
+	uint32_t dedup_hash;
+	uint8_t code; /* the answer, kept while its effect is written */
 	uint16_t format;
 	struct blob *payload;
 };
@@ -113,6 +152,7 @@ struct lwm2m_server {
 	struct random *random;
 	struct log *log;
 	struct coap_layer coap;
+	struct coap_assemblies assemblies;
 	struct map devices; /* by hash of (role, endpoint): endpoint, registration id and token lead there */
 	struct map addresses; /* by address */
 	struct map tickets;
@@ -198,6 +238,10 @@ enum coap_seen device_seen(struct device *d, const struct incoming *in);
 /* Up to REGISTRATION_OBSERVATIONS_MAX observations of a record. */
 size_t observations_list(const struct registration *r, struct observation out[REGISTRATION_OBSERVATIONS_MAX]);
 
+/* Sends the answer to the request of this effect; `m` needs code and options. */
+void effect_reply(const struct effect *e, struct coap_message *m);
+void effect_reply_code(const struct effect *e);
+
 /* ---- register.c ---- */
 
 void register_handle(struct lwm2m_server *s, const struct incoming *in);
@@ -208,20 +252,48 @@ void device_end_registration(struct device *d, enum deregistration_reason reason
 			     struct effect *e);
 timer_fn device_timer_fired;
 
-/* ---- request.c ---- */
+/* ---- operation.c: from request to answer ---- */
 
-/* Ends all operations of the device. */
-void operations_cancel(struct device *d, const char *why);
+struct operation *operation_new(struct device *d, enum lwm2m_operation kind, lwm2m_done *done, void *ctx);
+/* Frees what an operation owns, not itself. */
+void operation_release(struct operation *op);
+/* Lets go of everything; nobody is told. */
+void operation_free(struct operation *op);
 void operation_finish(struct operation *op, const struct lwm2m_answer *answer);
+void operation_end(struct operation *op, enum lwm2m_outcome outcome, const char *error);
 /* The write it waited for is done: finishes with the answer that was kept. */
 void operation_settled(struct operation *op, bool stored);
+/* Ends all operations of the device. */
+void operations_cancel(struct device *d, const char *why);
+int operation_send(struct operation *op);
+/* The body that asks for the paths of a composite. */
+int operation_list_paths(struct operation *op, const struct observation *o);
+timer_fn operation_expired;
+bool operation_is_observe(const struct operation *op);
+bool operation_is_cancel(const struct operation *op);
 /* Observe again what is wanted and not confirmed, one after the other. */
 void device_reissue(struct device *d);
+
+/* ---- transfer.c: bodies in blocks (RFC 7959), seen from the one who asks ---- */
+
+enum transfer {
+	TRANSFER_WHOLE,	 /* `whole` is the complete response, borrows from `m` and `op` */
+	TRANSFER_NEXT,	 /* something more is to be sent */
+	TRANSFER_BROKEN, /* the blocks do not fit together, or there are too many */
+};
+
+/* Adds Block1 and the payload, or Block2 of what is wanted next. */
+int transfer_fill(struct operation *op, struct coap_message *m);
+enum transfer transfer_take(struct operation *op, const struct coap_message *m, struct coap_message *whole);
+/* Whether a response says that more blocks follow it. */
+bool transfer_begins(const struct coap_message *m);
 
 /* ---- choose.c ---- */
 
 /* Accept of a read, COAP_FORMAT_NONE: none (D4). */
 uint16_t choose_accept(const struct registration *r);
+/* Format of composites: of their paths, values and answers. */
+uint16_t choose_composite(const struct registration *r);
 /* Format of a write (D5). */
 uint16_t choose_write(const struct registration *r, const struct path *path, const struct record *items,
 		      size_t count);
@@ -236,8 +308,18 @@ const char *arguments_check(struct span arguments);
 
 /* A response that belongs to no exchange. */
 void notification_handle(struct lwm2m_server *s, const struct incoming *in);
+/* The rest of a notification is there (`m`), or will not come (NULL). */
+void notification_completed(struct operation *op, const struct coap_message *m);
 /* The device answered an Observe: stores the observation, then finishes `op`. */
 void observe_answered(struct operation *op, const struct coap_message *m, bool observed);
-/* Removes the observation on this path; `operation` or NULL is told when it is stored. */
-void observe_forget(struct device *d, const struct path *path, enum observation_end reason, uint8_t code,
-		    struct effect *e);
+/* Removes the observation of this target; `e->operation`, if any, is told when it is stored. */
+void observe_forget(struct device *d, const struct observation *target, enum observation_end reason,
+		    uint8_t code, struct effect *e);
+/* Both are single and of the same path, or composites of the same list. */
+bool observation_same_target(const struct observation *a, const struct observation *b);
+/* What an operation observes. Borrows from it. */
+struct observation operation_target(const struct operation *op);
+
+/* ---- send.c ---- */
+
+void send_handle(struct lwm2m_server *s, const struct incoming *in);

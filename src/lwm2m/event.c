@@ -93,26 +93,26 @@ static void encode_notification(const struct lwm2m_event *e, struct span record,
 {
 	(void)record;
 	write_path(out, &e->path);
+	write_span32(out, e->paths);
 	buffer_u8(out, e->code);
 	buffer_uint(out, e->format, 2);
+	write_span32(out, e->root);
 	buffer_u8(out, e->lwm2m.major);
 	buffer_u8(out, e->lwm2m.minor);
-	buffer_u8(out, e->declared);
-	buffer_u8(out, e->version.major);
-	buffer_u8(out, e->version.minor);
+	write_span32(out, e->declared);
 	buffer_bytes(out, e->payload);
 }
 
 static int decode_notification(struct reader *r, struct lwm2m_event *e)
 {
 	read_path(r, &e->path);
+	e->paths = read_span32(r);
 	e->code = reader_u8(r);
 	e->format = reader_u16(r);
+	e->root = read_span32(r);
 	e->lwm2m.major = reader_u8(r);
 	e->lwm2m.minor = reader_u8(r);
-	e->declared = reader_u8(r) != 0;
-	e->version.major = reader_u8(r);
-	e->version.minor = reader_u8(r);
+	e->declared = read_span32(r);
 	e->payload = reader_rest(r);
 	return 0;
 }
@@ -121,6 +121,7 @@ static void encode_observation_ended(const struct lwm2m_event *e, struct span re
 {
 	(void)record;
 	write_path(out, &e->path);
+	write_span32(out, e->paths);
 	buffer_u8(out, e->reason);
 	buffer_u8(out, e->code);
 }
@@ -128,6 +129,7 @@ static void encode_observation_ended(const struct lwm2m_event *e, struct span re
 static int decode_observation_ended(struct reader *r, struct lwm2m_event *e)
 {
 	read_path(r, &e->path);
+	e->paths = read_span32(r);
 	e->reason = reader_u8(r);
 	e->code = reader_u8(r);
 	return 0;
@@ -142,6 +144,7 @@ static const struct {
 	[EVENT_DEREGISTERED] = {encode_deregistered, decode_deregistered},
 	[EVENT_NOTIFICATION] = {encode_notification, decode_notification},
 	[EVENT_OBSERVATION_ENDED] = {encode_observation_ended, decode_observation_ended},
+	[EVENT_SEND] = {encode_notification, decode_notification}, /* a notification nobody asked for */
 };
 
 int lwm2m_event_encode(const struct lwm2m_event *e, struct span record, struct buffer *out)
@@ -161,4 +164,34 @@ int lwm2m_event_decode(uint8_t type, struct span endpoint, struct span body, str
 		return -EPROTO;
 	err = event_types[type].decode(&r, out);
 	return r.failed ? -EPROTO : err;
+}
+
+void lwm2m_event_declare(const struct registration *r, const struct path *path, struct buffer *out)
+{
+	struct span left = r->links;
+	struct registered_link link;
+	struct object_version version;
+
+	while (registration_next_link(r, &left, &link)) {
+		if ((path->depth > 0 && link.path.ids[0] != path->ids[0]) ||
+		    !registered_link_version(&link, &version))
+			continue;
+		buffer_uint(out, link.path.ids[0], 2);
+		buffer_u8(out, version.major);
+		buffer_u8(out, version.minor);
+	}
+}
+
+struct model lwm2m_event_model(const struct lwm2m_event *e, const struct registry *registry,
+			       struct declared_object *declared, size_t max)
+{
+	struct reader r = reader_of(e->declared);
+	size_t count = 0;
+
+	while (count < max && reader_left(&r) >= 4) {
+		declared[count].object = reader_u16(&r);
+		declared[count].version.major = reader_u8(&r);
+		declared[count++].version.minor = reader_u8(&r);
+	}
+	return (struct model){registry, e->lwm2m, declared, count};
 }

@@ -15,6 +15,7 @@ enum lwm2m_event_type {
 	EVENT_DEREGISTERED = 3,
 	EVENT_NOTIFICATION = 4,
 	EVENT_OBSERVATION_ENDED = 5,
+	EVENT_SEND = 6,
 };
 
 enum deregistration_reason {
@@ -48,16 +49,25 @@ struct lwm2m_event {
 	struct span previous_record; /* `previous`, encoded; empty: replaces is false */
 	uint8_t reason;		     /* DEREGISTERED, OBSERVATION_ENDED */
 	uint8_t update_flags;	     /* UPDATED */
-	struct path path;	     /* NOTIFICATION, OBSERVATION_ENDED */
-	uint8_t code;		     /* the same: code of the message, 0 if there was none */
-	uint16_t format;	     /* NOTIFICATION: Content-Format, COAP_FORMAT_NONE if absent */
-	struct object_version lwm2m; /* NOTIFICATION: to decode the payload with the right model */
-	bool declared;		     /* ... the object's version is known from the registration */
-	struct object_version version;
-	struct span payload; /* NOTIFICATION */
+	struct path path;	     /* NOTIFICATION, OBSERVATION_ENDED; composite: the root */
+	struct span paths; /* the same: what a composite observes (paths_next), empty for a single one */
+	uint8_t code;	   /* the same: code of the message, 0 if there was none */
+	uint16_t format;   /* NOTIFICATION, SEND: Content-Format, COAP_FORMAT_NONE if absent */
+	struct span root;  /* the same: alternate path, which names in the payload may start with */
+	struct object_version lwm2m; /* the same: with `declared`, the model to decode the payload with */
+	struct span declared;	     /* ... encoded; lwm2m_event_model reads it */
+	struct span payload;	     /* NOTIFICATION, SEND */
 };
 
 /* -EPROTO for bytes that are no event body. */
 int lwm2m_event_decode(uint8_t type, struct span endpoint, struct span body, struct lwm2m_event *out);
 /* `record` is the encoded registration (REGISTERED, UPDATED, DEREGISTERED), else empty. */
 int lwm2m_event_encode(const struct lwm2m_event *e, struct span record, struct buffer *out);
+
+/* The model with which the payload of a NOTIFICATION or SEND is to be read; `declared` is filled in and
+ * borrowed. */
+struct model lwm2m_event_model(const struct lwm2m_event *e, const struct registry *registry,
+			       struct declared_object *declared, size_t max);
+/* Writes what a registration declares about the objects below `path` (the root: about all) for `declared` of
+ * an event. */
+void lwm2m_event_declare(const struct registration *r, const struct path *path, struct buffer *out);

@@ -71,6 +71,24 @@ struct model registration_model(const struct registration *r, const struct regis
 	return (struct model){registry, r->lwm2m, declared, count};
 }
 
+bool registration_has(const struct registration *r, const struct path *path)
+{
+	struct span left = r->links;
+	struct registered_link link;
+	bool object = false, instances = false;
+
+	while (registration_next_link(r, &left, &link)) {
+		if (link.path.ids[0] != path->ids[0])
+			continue;
+		object = true;
+		instances = instances || link.path.depth == PATH_INSTANCE;
+		if (path->depth >= PATH_INSTANCE && link.path.depth == PATH_INSTANCE &&
+		    link.path.ids[1] == path->ids[1])
+			return true;
+	}
+	return object && (path->depth == PATH_OBJECT || !instances);
+}
+
 /* Whether a list such as "110 112 60" names the format. */
 static bool lists_format(struct span list, uint16_t format)
 {

@@ -70,26 +70,23 @@ static bool find_observation(const struct device *d, const struct coap_token *to
 	return false;
 }
 
-static void fill_notification(struct lwm2m_event *e, const struct registration *r, const struct path *path,
-			      const struct coap_message *m)
+/* `declared` holds what the event borrows. */
+static void fill_notification(struct lwm2m_event *e, const struct registration *r,
+			      const struct observation *o, const struct coap_message *m,
+			      struct buffer *declared)
 {
-	struct span left = r->links;
-	struct registered_link link;
-
+	lwm2m_event_declare(r, &o->path, declared);
 	*e = (struct lwm2m_event){
 		.type = EVENT_NOTIFICATION,
-		.path = *path,
+		.path = o->path,
+		.paths = o->paths,
 		.code = m->code,
 		.format = coap_format(m, COAP_OPTION_CONTENT_FORMAT),
+		.root = r->root,
 		.lwm2m = r->lwm2m,
+		.declared = buffer_span(declared),
 		.payload = m->payload,
 	};
-	while (registration_next_link(r, &left, &link)) {
-		if (link.path.ids[0] != path->ids[0] || !registered_link_version(&link, &e->version))
-			continue;
-		e->declared = true;
-		return;
-	}
 }
 
 static void notification_settled(struct effect *e, bool stored)
@@ -107,28 +104,96 @@ static void notification_settled(struct effect *e, bool stored)
 		coap_ack(&s->coap, &e->reply.address, e->reply.mid);
 }
 
+static void notification_write(struct effect *e, const struct registration *r, const struct observation *o,
+			       const struct coap_message *m)
+{
+	_cleanup_buffer_ struct buffer declared = buffer_of(STORE_EVENT_MAX);
+	struct lwm2m_event event;
+	struct device_change change = {.change = STORE_RECORD_KEEP, .event = &event};
+
+	fill_notification(&event, r, o, m, &declared);
+	device_write(e->device, &change, e);
+}
+
+/* Older than, or the same as, one that was here: acknowledged, and dropped. */
+static bool is_stale(struct device *d, const struct incoming *in, const struct observation *o)
+{
+	uint32_t sequence;
+
+	if (!coap_find_uint(in->m, COAP_OPTION_OBSERVE, &sequence) ||
+	    freshness_advance(d, &o->token, sequence & 0xFFFFFF, in->now_ms))
+		return false;
+	d->server->stats.notifications_stale++;
+	if (in->m->type == COAP_CON)
+		coap_ack(&d->server->coap, in->from, in->m->mid);
+	return true;
+}
+
 static void notification_store(struct device *d, const struct incoming *in, const struct registration *r,
 			       const struct observation *o)
 {
-	struct lwm2m_event event;
-	struct device_change change = {.change = STORE_RECORD_KEEP, .event = &event};
 	struct effect *e = effect_new(d, notification_settled);
-	uint32_t sequence;
 
 	if (!e)
 		return;
-	if (coap_find_uint(in->m, COAP_OPTION_OBSERVE, &sequence) &&
-	    !freshness_advance(d, &o->token, sequence & 0xFFFFFF, in->now_ms)) {
-		d->server->stats.notifications_stale++;
-		pool_give(&d->server->effects, e);
-		if (in->m->type == COAP_CON)
-			coap_ack(&d->server->coap, in->from, in->m->mid);
+	effect_answers(e, in, ANSWER_EMPTY_ACK);
+	notification_write(e, r, o, in->m);
+}
+
+/* ---- notifications in blocks: the first is pushed, the rest is fetched, the ACK follows when all is stored
+ * ---- */
+
+static void notification_fetch_rest(struct device *d, const struct incoming *in, const struct observation *o)
+{
+	struct lwm2m_server *s = d->server;
+	struct operation *op =
+		operation_new(d, o->paths.len > 0 ? LWM2M_OBSERVE_COMPOSITE : LWM2M_OBSERVE, NULL, NULL);
+	struct coap_message whole;
+
+	if (!op)
+		return;
+	op->purpose = PURPOSE_NOTIFICATION;
+	op->path = o->path;
+	op->token = o->token;
+	op->accept = o->accept;
+	op->reply = coap_reply_to(in->m, in->from);
+	op->dedup_hash =
+		coap_dedup_hash(&s->config.hash_key, in->datagram, span_of(in->from, sizeof(*in->from)));
+	if (in->m->type == COAP_CON)
+		(void)coap_dedup_add(&d->hot.dedup, in->m->mid, op->dedup_hash,
+				     (uint32_t)(server_wall(s) / 1000), 0);
+	if (operation_list_paths(op, o) < 0 || transfer_take(op, in->m, &whole) != TRANSFER_NEXT ||
+	    operation_send(op) < 0) {
+		operation_end(op, LWM2M_INVALID, NULL);
 		return;
 	}
-	fill_notification(&event, r, &o->path, in->m);
-	effect_answers(e, in, ANSWER_EMPTY_ACK);
-	device_write(d, &change, e);
+	timer_set(s->timers, &op->timeout, in->now_ms + COAP_EXCHANGE_LIFETIME_MS, operation_expired);
 }
+
+void notification_completed(struct operation *op, const struct coap_message *m)
+{
+	struct device *d = op->device;
+	struct registration r;
+	struct observation o;
+	struct effect *e;
+
+	/* No longer pending: what is written now remembers it, or its retransmission starts anew. */
+	coap_dedup_settle(&d->hot.dedup, op->reply.mid, op->dedup_hash, 0);
+	if (!m || coap_class(m->code) != 2 || !find_observation(d, &op->token, &r, &o)) {
+		freshness_forget(d, &op->token);
+		return;
+	}
+	e = effect_new(d, notification_settled);
+	if (!e)
+		return;
+	e->reply = op->reply;
+	e->code = ANSWER_EMPTY_ACK;
+	e->dedup = op->reply.type == COAP_CON;
+	e->dedup_hash = op->dedup_hash;
+	notification_write(e, &r, &o, m);
+}
+
+/* ---- the end of an observation ---- */
 
 static void ended_settled(struct effect *e, bool stored)
 {
@@ -148,7 +213,7 @@ static void notification_failed(struct device *d, const struct incoming *in, con
 	if (!e)
 		return;
 	effect_answers(e, in, ANSWER_EMPTY_ACK);
-	observe_forget(d, &o->path, OBSERVATION_ERROR, in->m->code, e);
+	observe_forget(d, o, OBSERVATION_ERROR, in->m->code, e);
 }
 
 /* A response that nothing here waits for. */
@@ -156,8 +221,6 @@ static void refuse(struct lwm2m_server *s, const struct incoming *in)
 {
 	struct device *d = device_find_address(s, in->from);
 
-	if (in->m->type == COAP_ACK || in->m->type == COAP_RST)
-		return;
 	if (d && in->m->type == COAP_CON && coap_was_acked(&d->peer, in->m->mid, in->now_ms)) {
 		coap_ack(&s->coap, in->from, in->m->mid);
 		return;
@@ -172,26 +235,35 @@ void notification_handle(struct lwm2m_server *s, const struct incoming *in)
 	struct registration r;
 	struct observation o;
 
-	if (!d || in->m->type == COAP_ACK || !find_observation(d, &in->m->token, &r, &o) ||
+	if (!d || !find_observation(d, &in->m->token, &r, &o) ||
 	    (s->config.strict && !address_equal(&r.address, in->from))) {
 		refuse(s, in);
 		return;
 	}
 	if (device_seen(d, in) != COAP_SEEN_NEW)
 		return;
-	if (coap_class(in->m->code) == 2)
-		notification_store(d, in, &r, &o);
-	else
+	if (coap_class(in->m->code) != 2)
 		notification_failed(d, in, &o);
+	else if (is_stale(d, in, &o))
+		return;
+	else if (transfer_begins(in->m))
+		notification_fetch_rest(d, in, &o);
+	else
+		notification_store(d, in, &r, &o);
 }
 
 /* ---- observations come and go ---- */
 
-static size_t index_of(const struct observation *observations, size_t count, const struct path *path)
+bool observation_same_target(const struct observation *a, const struct observation *b)
+{
+	return path_compare(&a->path, &b->path) == 0 && span_equal(a->paths, b->paths);
+}
+
+static size_t index_of(const struct observation *observations, size_t count, const struct observation *target)
 {
 	size_t i = 0;
 
-	while (i < count && path_compare(&observations[i].path, path) != 0)
+	while (i < count && !observation_same_target(&observations[i], target))
 		i++;
 	return i;
 }
@@ -202,75 +274,81 @@ static void answered_settled(struct effect *e, bool stored)
 		operation_settled(e->operation, stored);
 }
 
+/* The new state of the observation in its list; returns its length. */
+static size_t put_observation(struct operation *op, struct observation *list, size_t count, bool observed)
+{
+	struct observation target = operation_target(op);
+	size_t at = index_of(list, count, &target);
+
+	if (at == count)
+		list[count++] = target;
+	if (observed) {
+		freshness_forget(op->device, &list[at].token);
+		(void)freshness_advance(op->device, &op->token, op->sequence & 0xFFFFFF,
+					server_now(op->device->server));
+		list[at] = target;
+	}
+	list[at].issued = observed;
+	list[at].refused = !observed;
+	return MIN(count, REGISTRATION_OBSERVATIONS_MAX);
+}
+
 void observe_answered(struct operation *op, const struct coap_message *m, bool observed)
 {
-	struct observation observations[REGISTRATION_OBSERVATIONS_MAX + 1];
+	_cleanup_buffer_ struct buffer declared = buffer_of(STORE_EVENT_MAX);
+	struct observation list[REGISTRATION_OBSERVATIONS_MAX + 1], target = operation_target(op);
 	struct device *d = op->device;
 	struct device_change change = {.change = STORE_RECORD_PUT};
 	struct lwm2m_event event = {.type = EVENT_OBSERVATION_ENDED,
-				    .path = op->path,
+				    .path = target.path,
+				    .paths = target.paths,
 				    .reason = OBSERVATION_REFUSED,
 				    .code = m->code};
 	struct registration r;
-	uint32_t sequence;
-	struct effect *e;
-	size_t count, at;
+	struct effect *e = device_latest(d, &r) ? effect_new(d, answered_settled) : NULL;
 
-	e = device_latest(d, &r) ? effect_new(d, answered_settled) : NULL;
-	if (!e) {
-		operation_settled(op, false);
-		return;
-	}
-	count = observations_list(&r, observations);
-	at = index_of(observations, count, &op->path);
-	if (at == count)
-		observations[count++] = (struct observation){.path = op->path};
-	if (observed) {
-		freshness_forget(d, &observations[at].token);
-		if (coap_find_uint(m, COAP_OPTION_OBSERVE, &sequence))
-			(void)freshness_advance(d, &op->token, sequence & 0xFFFFFF, server_now(d->server));
-		observations[at].token = op->token;
-		observations[at].accept = op->accept;
-	}
-	observations[at].issued = observed;
-	observations[at].refused = !observed;
-	if (!op->done) { /* asked again after a Register: the backend learns the value, or that there is none,
-			    as an event */
-		if (observed)
-			fill_notification(&event, &r, &op->path, m);
-		change.event = &event;
-	}
-	change.record = blob_encode(&r, observations, MIN(count, REGISTRATION_OBSERVATIONS_MAX));
+	if (e)
+		change.record = blob_encode(&r, list,
+					    put_observation(op, list, observations_list(&r, list), observed));
 	if (!change.record) {
-		pool_give(&d->server->effects, e);
+		if (e)
+			pool_give(&d->server->effects, e);
 		operation_settled(op, false);
 		return;
+	}
+	if (op->purpose ==
+	    PURPOSE_REISSUE) { /* the backend learns the value, or that there is none, as an event */
+		if (observed)
+			fill_notification(&event, &r, &target, m, &declared);
+		change.event = &event;
 	}
 	e->operation = op;
 	op->effect = e;
 	device_write(d, &change, e);
 }
 
-void observe_forget(struct device *d, const struct path *path, enum observation_end reason, uint8_t code,
-		    struct effect *e)
+void observe_forget(struct device *d, const struct observation *target, enum observation_end reason,
+		    uint8_t code, struct effect *e)
 {
-	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
-	struct lwm2m_event event = {
-		.type = EVENT_OBSERVATION_ENDED, .path = *path, .reason = (uint8_t)reason, .code = code};
+	struct observation list[REGISTRATION_OBSERVATIONS_MAX];
+	struct lwm2m_event event = {.type = EVENT_OBSERVATION_ENDED,
+				    .path = target->path,
+				    .paths = target->paths,
+				    .reason = (uint8_t)reason,
+				    .code = code};
 	struct device_change change = {.change = STORE_RECORD_KEEP};
 	struct registration r;
 	size_t count, at;
 
 	e->settle = ended_settled;
 	if (device_latest(d, &r)) {
-		count = observations_list(&r, observations);
-		at = index_of(observations, count, path);
+		count = observations_list(&r, list);
+		at = index_of(list, count, target);
 		if (at < count) {
-			freshness_forget(d, &observations[at].token);
-			memmove(&observations[at], &observations[at + 1],
-				(count - at - 1) * sizeof(observations[0]));
+			freshness_forget(d, &list[at].token);
+			memmove(&list[at], &list[at + 1], (count - at - 1) * sizeof(list[0]));
 			change.event = &event;
-			change.record = blob_encode(&r, observations, count - 1);
+			change.record = blob_encode(&r, list, count - 1);
 		}
 		if (change.record)
 			change.change = STORE_RECORD_PUT;

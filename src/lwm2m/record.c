@@ -21,6 +21,7 @@ enum {
 	RECORD_SECURE = 4,
 	OBSERVATION_ISSUED = 1,
 	OBSERVATION_REFUSAL = 2,
+	OBSERVATION_COMPOSITE = 4,
 };
 
 static void write_address(struct buffer *out, const struct address *a)
@@ -61,16 +62,61 @@ static void write_span16(struct buffer *out, struct span s)
 	buffer_bytes(out, s);
 }
 
+static void write_path(struct buffer *out, const struct path *p)
+{
+	buffer_u8(out, p->depth);
+	for (unsigned i = 0; i < p->depth; i++)
+		buffer_uint(out, p->ids[i], 2);
+}
+
+static void read_path(struct reader *r, struct path *p)
+{
+	*p = (struct path){.depth = reader_u8(r)};
+	if (p->depth > PATH_RESOURCE_INSTANCE) {
+		r->failed = true;
+		p->depth = 0;
+	}
+	for (unsigned i = 0; i < p->depth; i++)
+		p->ids[i] = reader_u16(r);
+}
+
+void paths_encode(const struct path *paths, size_t count, struct buffer *out)
+{
+	for (size_t i = 0; i < count; i++)
+		write_path(out, &paths[i]);
+}
+
+bool paths_next(struct span *left, struct path *out)
+{
+	struct reader r = reader_of(*left);
+
+	if (left->len == 0)
+		return false;
+	read_path(&r, out);
+	*left = reader_rest(&r);
+	return !r.failed;
+}
+
 static void write_observation(struct buffer *out, const struct observation *o)
 {
+	uint8_t flags = 0;
+
+	if (o->issued)
+		flags |= OBSERVATION_ISSUED;
+	if (o->refused)
+		flags |= OBSERVATION_REFUSAL;
+	if (o->paths.len > 0)
+		flags |= OBSERVATION_COMPOSITE;
 	buffer_u8(out, o->token.len);
 	buffer_bytes(out, span_of(o->token.bytes, o->token.len));
-	buffer_u8(out,
-		  (uint8_t)((o->issued ? OBSERVATION_ISSUED : 0) | (o->refused ? OBSERVATION_REFUSAL : 0)));
+	buffer_u8(out, flags);
 	buffer_uint(out, o->accept, 2);
-	buffer_u8(out, o->path.depth);
-	for (unsigned i = 0; i < o->path.depth; i++)
-		buffer_uint(out, o->path.ids[i], 2);
+	if (o->paths.len > 0) {
+		buffer_uint(out, o->path_format, 2);
+		write_span16(out, o->paths);
+	} else {
+		write_path(out, &o->path);
+	}
 }
 
 bool observation_next(struct span *left, struct observation *out)
@@ -81,7 +127,7 @@ bool observation_next(struct span *left, struct observation *out)
 
 	if (left->len == 0)
 		return false;
-	*out = (struct observation){0};
+	*out = (struct observation){.path_format = COAP_FORMAT_NONE};
 	out->token.len = reader_u8(&r);
 	if (out->token.len > sizeof(out->token.bytes))
 		return false;
@@ -92,11 +138,12 @@ bool observation_next(struct span *left, struct observation *out)
 	out->issued = flags & OBSERVATION_ISSUED;
 	out->refused = flags & OBSERVATION_REFUSAL;
 	out->accept = reader_u16(&r);
-	out->path.depth = reader_u8(&r);
-	if (out->path.depth > PATH_RESOURCE_INSTANCE)
-		return false;
-	for (unsigned i = 0; i < out->path.depth; i++)
-		out->path.ids[i] = reader_u16(&r);
+	if (flags & OBSERVATION_COMPOSITE) {
+		out->path_format = reader_u16(&r);
+		out->paths = reader_span16(&r);
+	} else {
+		read_path(&r, &out->path);
+	}
 	if (r.failed)
 		return false;
 	*left = reader_rest(&r);

@@ -67,7 +67,7 @@ static void register_settled(struct effect *e, bool stored)
 	coap_message_init(&reply, COAP_ACK, COAP_CREATED, 0, e->reply.token);
 	(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_str("rd"));
 	(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_of(r.id, REGISTRATION_ID));
-	(void)coap_reply(&s->coap, &e->reply, &reply);
+	effect_reply(e, &reply);
 	log_device(d, "registered", "");
 	device_reissue(d);
 }
@@ -162,7 +162,7 @@ static void update_settled(struct effect *e, bool stored)
 	(void)device_locate(d, &e->reply.address);
 	device_heard(d);
 	device_arm(d, 0);
-	coap_reply_code(&d->server->coap, &e->reply, COAP_CHANGED, NULL);
+	effect_reply_code(e);
 	device_reissue(d);
 }
 
@@ -279,7 +279,7 @@ static void ended_settled(struct effect *e, bool stored)
 		operation_finish(e->operation, &(struct lwm2m_answer){.outcome = LWM2M_ANSWERED});
 	if (e->reply.mid || e->code) {
 		s->stats.deregisters++;
-		coap_reply_code(&s->coap, &e->reply, e->code, NULL);
+		effect_reply_code(e);
 	}
 	if (d->latest)
 		return; /* it is registering again already */

@@ -37,13 +37,20 @@ struct registration {
 /* The next of `extra`; false at the end. `has_value` tells "x=" from "x". */
 bool registration_next_extra(struct span *left, struct span *name, struct span *value, bool *has_value);
 
+/* A single observation has a path; that of a composite has a list of paths, and `path` is the root. */
 struct observation {
 	struct coap_token token;
 	struct path path;
-	uint16_t accept; /* format asked for, COAP_FORMAT_NONE */
-	bool issued;	 /* the device confirmed it in its present registration */
-	bool refused;	 /* ... or refused it, and is asked again when it registers anew */
+	struct span paths;    /* composite: encoded, paths_next walks; empty: single */
+	uint16_t path_format; /* composite: Content-Format of its FETCH, else COAP_FORMAT_NONE */
+	uint16_t accept;      /* format asked for, COAP_FORMAT_NONE */
+	bool issued;	      /* the device confirmed it in its present registration */
+	bool refused;	      /* ... or refused it, and is asked again when it registers anew */
 };
+/* Lists of paths in bytes, in the caller's order. */
+void paths_encode(const struct path *paths, size_t count, struct buffer *out);
+bool paths_next(struct span *left, struct path *out);
+
 /* The next of `observations`; false at the end. */
 bool observation_next(struct span *left, struct observation *out);
 
@@ -66,6 +73,9 @@ bool registered_link_version(const struct registered_link *l, struct object_vers
 /* Fills `declared` with the versions of the object links (R10, R11); returns the model of this device. */
 struct model registration_model(const struct registration *r, const struct registry *registry,
 				struct declared_object *declared, size_t max);
+/* Whether an object (depth 1) or instance (depth 2) is in the list; an object listed without any instance has
+ * them all. */
+bool registration_has(const struct registration *r, const struct path *path);
 /* Whether the root link's `ct` lists this format. */
 bool registration_supports(const struct registration *r, uint16_t format);
 

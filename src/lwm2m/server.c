@@ -21,6 +21,13 @@ void lwm2m_config_init(struct lwm2m_config *c)
 	};
 }
 
+static const struct coap_assembly_limits assembly_limits = {
+	.body_max = STORE_RECORD_MAX - 4096, /* what a record or an event can hold */
+	.bytes_max = 16 << 20,
+	.per_address = 2,
+	.idle_ms = COAP_EXCHANGE_LIFETIME_MS,
+};
+
 struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const struct lwm2m_host *host,
 				      const struct registry *registry, struct timers *timers,
 				      struct random *random, struct log *log)
@@ -37,6 +44,7 @@ struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const s
 	s->random = random;
 	s->log = log;
 	coap_layer_init(&s->coap, timers, random, config->requests_max, host->send, host->ctx);
+	coap_assemblies_init(&s->assemblies, timers, &config->hash_key, &assembly_limits);
 	map_init(&s->devices);
 	map_init(&s->addresses);
 	map_init(&s->tickets);
@@ -61,11 +69,12 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 			struct operation *op = container_of(node, struct operation, node);
 
 			timer_cancel(s->timers, &op->timeout);
-			free(op->payload);
+			operation_release(op);
 		}
 		coap_peer_deinit(&s->coap, &d->peer);
 		free(d);
 	}
+	coap_assemblies_deinit(&s->assemblies);
 	coap_layer_deinit(&s->coap);
 	map_deinit(&s->devices);
 	map_deinit(&s->addresses);
@@ -108,16 +117,16 @@ int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stor
 /* ---- requests of devices ---- */
 
 /* Options that a request to us may carry (RFC 7252, 5.4.1). */
-static const uint16_t known_options[] = {COAP_OPTION_URI_HOST,	COAP_OPTION_URI_PORT, COAP_OPTION_URI_PATH,
-					 COAP_OPTION_URI_QUERY, COAP_OPTION_ACCEPT,   0};
+static const uint16_t known_options[] = {
+	COAP_OPTION_URI_HOST, COAP_OPTION_URI_PORT, COAP_OPTION_URI_PATH, COAP_OPTION_URI_QUERY,
+	COAP_OPTION_ACCEPT,   COAP_OPTION_BLOCK1,   COAP_OPTION_BLOCK2,	  0};
 
-static void reply_code(struct lwm2m_server *s, const struct incoming *in, uint8_t code,
-		       const char *diagnostic)
+static void reply_code(struct lwm2m_server *s, const struct incoming *in, uint8_t code)
 {
 	struct coap_reply_to to = coap_reply_to(in->m, in->from);
 
 	s->stats.refused++;
-	coap_reply_code(&s->coap, &to, code, diagnostic);
+	coap_reply_code(&s->coap, &to, code, NULL);
 }
 
 /* /rd/<id>: its second segment. */
@@ -132,27 +141,118 @@ static bool location_id(const struct coap_message *m, struct span *id)
 	return true;
 }
 
-static void handle_request(struct lwm2m_server *s, const struct incoming *in)
+static void dispatch(struct lwm2m_server *s, const struct incoming *in)
 {
 	const struct coap_message *m = in->m;
 	struct span id;
 
-	if (coap_unknown_critical(m, known_options)) {
-		reply_code(s, in, COAP_BAD_OPTION, NULL);
-	} else if (coap_path_is(m, "/rd")) {
-		if (m->code == COAP_POST)
-			register_handle(s, in);
+	if (coap_path_is(m, "/rd") && m->code == COAP_POST)
+		register_handle(s, in);
+	else if (coap_path_is(m, "/dp") && m->code == COAP_POST)
+		send_handle(s, in);
+	else if (coap_path_is(m, "/rd") || coap_path_is(m, "/dp"))
+		reply_code(s, in, COAP_METHOD_NOT_ALLOWED);
+	else if (!location_id(m, &id))
+		reply_code(s, in, COAP_NOT_FOUND);
+	else if (m->code == COAP_POST)
+		update_handle(s, in, id);
+	else if (m->code == COAP_DELETE)
+		deregister_handle(s, in, id);
+	else
+		reply_code(s, in, COAP_METHOD_NOT_ALLOWED);
+}
+
+/* ---- requests in blocks ---- */
+
+static void reply_block(struct lwm2m_server *s, const struct incoming *in, uint8_t code,
+			const struct coap_block *b)
+{
+	struct coap_reply_to to = coap_reply_to(in->m, in->from);
+	struct coap_message reply;
+
+	coap_message_init(&reply, COAP_ACK, code, 0, to.token);
+	(void)coap_add_block(&reply, COAP_OPTION_BLOCK1, b);
+	if (code == COAP_REQUEST_ENTITY_TOO_LARGE)
+		(void)coap_add_uint(&reply, COAP_OPTION_SIZE1, (uint32_t)s->assemblies.limits.body_max);
+	(void)coap_reply(&s->coap, &to, &reply);
+}
+
+/* The device that sends this request, as far as the request says it without its body. */
+static struct device *claimed_device(struct lwm2m_server *s, const struct incoming *in)
+{
+	struct span id;
+
+	if (location_id(in->m, &id))
+		return device_find_id(s, id);
+	if (!coap_path_is(in->m, "/rd"))
+		return device_find_address(s, in->from);
+	for (const struct coap_option *o = coap_find(in->m, COAP_OPTION_URI_QUERY); o;
+	     o = coap_find_next(in->m, o))
+		if (o->len > 3 && memcmp(o->value, "ep=", 3) == 0)
+			return device_find(s, span_from(coap_value(o), 3));
+	return NULL;
+}
+
+/* A block behind a gap is 4.08, unless it is the last one of a transfer that is done, sent again because its
+ * answer was lost. */
+static void incomplete(struct lwm2m_server *s, const struct incoming *in, const struct coap_block *b)
+{
+	struct device *d = claimed_device(s, in);
+
+	if (!d || device_seen(d, in) == COAP_SEEN_NEW)
+		reply_block(s, in, COAP_REQUEST_ENTITY_INCOMPLETE, b);
+}
+
+static void handle_block(struct lwm2m_server *s, const struct incoming *in, const struct coap_block *b)
+{
+	struct incoming whole = *in;
+	struct coap_message m;
+	struct buffer body;
+
+	switch (coap_assemble(&s->assemblies, in->from, in->m, b, in->now_ms, &body)) {
+	case COAP_ASSEMBLED:
+		m = *in->m;
+		m.payload = buffer_span(&body);
+		whole.m = &m;
+		dispatch(s, &whole);
+		buffer_deinit(&body);
+		break;
+	case COAP_ASSEMBLY_CONTINUE:
+		reply_block(s, in, COAP_CONTINUE, b);
+		break;
+	case COAP_ASSEMBLY_INCOMPLETE:
+		incomplete(s, in, b);
+		break;
+	case COAP_ASSEMBLY_TOO_LARGE:
+		reply_block(s, in, COAP_REQUEST_ENTITY_TOO_LARGE, b);
+		break;
+	case COAP_ASSEMBLY_BAD:
+		reply_code(s, in, COAP_BAD_REQUEST);
+		break;
+	}
+}
+
+static void handle_request(struct lwm2m_server *s, const struct incoming *in)
+{
+	struct coap_block b;
+
+	if (coap_unknown_critical(in->m, known_options)) {
+		reply_code(s, in, COAP_BAD_OPTION);
+		return;
+	}
+	switch (coap_find_block(in->m, COAP_OPTION_BLOCK1, &b)) {
+	case COAP_BLOCK_ABSENT:
+		dispatch(s, in);
+		break;
+	case COAP_BLOCK_FOUND:
+		if (b.num == 0 && !b.more)
+			dispatch(s, in);
 		else
-			reply_code(s, in, COAP_METHOD_NOT_ALLOWED, NULL);
-	} else if (location_id(m, &id)) {
-		if (m->code == COAP_POST)
-			update_handle(s, in, id);
-		else if (m->code == COAP_DELETE)
-			deregister_handle(s, in, id);
-		else
-			reply_code(s, in, COAP_METHOD_NOT_ALLOWED, NULL);
-	} else {
-		reply_code(s, in, COAP_NOT_FOUND, NULL);
+			handle_block(s, in, &b);
+		break;
+	case COAP_BLOCK_BAD:
+		reply_code(s, in, COAP_BAD_REQUEST);
+		break;
 	}
 }
 

@@ -81,8 +81,12 @@ enum lwm2m_operation {
 	LWM2M_EXECUTE,
 	LWM2M_CREATE,
 	LWM2M_DELETE,
-	LWM2M_OBSERVE,	      /* answered when the observation is stored; replaces one on the same path */
-	LWM2M_CANCEL_OBSERVE, /* active: GET with Observe 1 */
+	LWM2M_OBSERVE,	       /* answered when the observation is stored; replaces one on the same path */
+	LWM2M_CANCEL_OBSERVE,  /* active: GET with Observe 1 */
+	LWM2M_READ_COMPOSITE,  /* FETCH; the path is the root, `paths` says what */
+	LWM2M_WRITE_COMPOSITE, /* iPATCH; the path is the root */
+	LWM2M_OBSERVE_COMPOSITE,
+	LWM2M_CANCEL_COMPOSITE, /* active; `paths` in the same order */
 };
 
 enum lwm2m_outcome {
@@ -106,6 +110,8 @@ struct lwm2m_answer {
  * look it up. */
 typedef void lwm2m_done(void *ctx, const struct lwm2m_answer *answer);
 
+enum { LWM2M_PATHS_MAX = 64, LWM2M_BODY_MAX = 1 << 20 };
+
 struct lwm2m_request {
 	enum lwm2m_operation operation;
 	struct path path; /* Create: the object */
@@ -113,7 +119,10 @@ struct lwm2m_request {
 			     device can (D4, D5) */
 	const struct record *records; /* Write, Create: sorted, below path; borrowed for the call */
 	size_t record_count;
-	uint16_t instance; /* Create: wanted instance id, PATH_ID_NONE: the device chooses */
+	const struct path *paths; /* composites: at most LWM2M_PATHS_MAX; borrowed for the call */
+	size_t path_count;
+	uint16_t path_format; /* of the list of paths (110, 112), FORMAT_NONE: chosen */
+	uint16_t instance;    /* Create: wanted instance id, PATH_ID_NONE: the device chooses */
 	struct span
 		arguments; /* Execute: text; Write-Attributes: query "pmin=10&gt" ; borrowed for the call */
 	uint64_t timeout_ms;
@@ -137,17 +146,21 @@ int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_r
 		  void *ctx, uint64_t *ticket, char error[160]) NODISCARD;
 /* Nobody waits any more: `done` will not be called. Harmless if it is over. */
 void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket);
-/* Forgets the observation on exactly this path; the next notification is answered with RST. `done` gets
- * LWM2M_ANSWERED (code 0) once that is stored, at once if there is none. */
+/*
+ * Forgets the observation on exactly this path (or, `path_count` > 0, the composite on exactly these paths in
+ * this order; `path` is the root then); the next notification is answered with RST. `done` gets
+ * LWM2M_ANSWERED (code 0) once that is stored, at once if there is none.
+ */
 int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path,
-			     lwm2m_done *done, void *ctx) NODISCARD;
+			     const struct path *paths, size_t path_count, lwm2m_done *done,
+			     void *ctx) NODISCARD;
 /* Removes the registration (not told to the device, which learns it by 4.04 at its next Update). */
 int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, void *ctx) NODISCARD;
 
 struct lwm2m_stats {
 	uint64_t registers, updates, deregisters, expiries, notifications, notifications_stale, duplicates,
 		unknown_tokens;
-	uint64_t refused, not_stored, requests, request_timeouts;
+	uint64_t sends, refused, not_stored, requests, request_timeouts;
 	size_t devices, observations, requests_active;
 	struct coap_stats coap;
 };

@@ -60,6 +60,7 @@ static void answer_again(struct device *d, const struct incoming *in, uint8_t co
 	struct coap_reply_to to = coap_reply_to(in->m, in->from);
 	struct coap_message reply;
 	struct registration r;
+	struct coap_block b;
 
 	if (code == ANSWER_EMPTY_ACK) {
 		coap_ack(&d->server->coap, in->from, in->m->mid);
@@ -70,6 +71,8 @@ static void answer_again(struct device *d, const struct incoming *in, uint8_t co
 		(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_str("rd"));
 		(void)coap_add(&reply, COAP_OPTION_LOCATION_PATH, span_of(r.id, REGISTRATION_ID));
 	}
+	if (coap_find_block(in->m, COAP_OPTION_BLOCK1, &b) == COAP_BLOCK_FOUND)
+		(void)coap_add_block(&reply, COAP_OPTION_BLOCK1, &b);
 	(void)coap_reply(&d->server->coap, &to, &reply);
 }
 
@@ -103,11 +106,27 @@ struct effect *effect_new(struct device *d, effect_fn *settle)
 
 void effect_answers(struct effect *e, const struct incoming *in, uint8_t code)
 {
+	e->has_block1 = coap_find_block(in->m, COAP_OPTION_BLOCK1, &e->block1) == COAP_BLOCK_FOUND;
 	e->reply = coap_reply_to(in->m, in->from);
 	e->code = code;
 	e->dedup = in->m->type == COAP_CON;
 	if (e->dedup)
 		e->dedup_hash = message_hash(e->device->server, in);
+}
+
+void effect_reply(const struct effect *e, struct coap_message *m)
+{
+	if (e->has_block1)
+		(void)coap_add_block(m, COAP_OPTION_BLOCK1, &e->block1);
+	(void)coap_reply(&e->device->server->coap, &e->reply, m);
+}
+
+void effect_reply_code(const struct effect *e)
+{
+	struct coap_message m;
+
+	coap_message_init(&m, COAP_ACK, e->code, 0, e->reply.token);
+	effect_reply(e, &m);
 }
 
 /* Makes the written state the stored one. */

@@ -173,10 +173,11 @@ void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket)
 }
 
 int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path,
-			     lwm2m_done *done, void *ctx)
+			     const struct path *paths, size_t path_count, lwm2m_done *done, void *ctx)
 {
 	(void)s;
 	(void)d;
+	assert_int_equal(path_count > 0, paths != NULL);
 	bench.request.path = *path;
 	bench.forgotten = true;
 	bench.done = done;

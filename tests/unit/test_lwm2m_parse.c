@@ -245,9 +245,10 @@ static void events_come_back_as_they_were(void **state)
 		 .path = {{3303, 0, 5700}, 3},
 		 .code = COAP_CONTENT,
 		 .format = 112,
+		 .root = span_str("/lwm2m"),
 		 .lwm2m = {1, 1},
-		 .declared = true,
-		 .version = {2, 1},
+		 .paths = span_of("\1\0\3", 3),
+		 .declared = span_of("\14\347\1\1", 4),
 		 .payload = span_str("payload")},
 		{.type = EVENT_OBSERVATION_ENDED,
 		 .path = {{3}, 1},
@@ -272,7 +273,9 @@ static void events_come_back_as_they_were(void **state)
 		assert_int_equal(back.update_flags, e->update_flags);
 		assert_int_equal(back.code, e->code);
 		assert_int_equal(back.format, e->format);
-		assert_int_equal(back.version.major, e->version.major);
+		assert_true(span_equal(back.declared, e->declared));
+		assert_true(span_equal(back.paths, e->paths));
+		assert_true(span_equal(back.root, e->root));
 		assert_int_equal(path_compare(&back.path, &e->path), 0);
 		assert_true(span_equal(back.payload, e->payload));
 		assert_int_equal(back.replaces, i == 1);

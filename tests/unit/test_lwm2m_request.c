@@ -303,6 +303,8 @@ static void a_notification_is_acknowledged_when_its_event_is_stored(void **state
 	struct bench *b = registered(location);
 	struct coap_token token = observe(b, "/3303/0/5700");
 	struct lwm2m_event e;
+	struct declared_object declared;
+	struct model model;
 	struct coap_message m;
 
 	(void)state;
@@ -319,8 +321,10 @@ static void a_notification_is_acknowledged_when_its_event_is_stored(void **state
 	e = bench_event(b, 1);
 	assert_int_equal(e.type, EVENT_NOTIFICATION);
 	assert_true(span_is(e.payload, "21.5"));
-	assert_true(e.declared);
-	assert_int_equal(e.version.minor, 1);
+	model = lwm2m_event_model(&e, b->registry, &declared, 1);
+	assert_int_equal(model.declared_count, 1);
+	assert_int_equal(declared.object, 3303);
+	assert_int_equal(declared.version.minor, 1);
 	bench_notify(b, COAP_NON, 101, token, 7, COAP_CONTENT, "22.5");
 	bench_store_all(b);
 	assert_true(bench_silent(b));
@@ -501,7 +505,7 @@ static void cancel_is_passive_or_active(void **state)
 	assert_int_equal(b->answers, 2);
 	token = observe(b, "/3303/0/5700");
 	assert_int_equal(lwm2m_forget_observation(b->server, lwm2m_find(b->server, span_str("dev-1")), &path,
-						  bench_answered, b),
+						  NULL, 0, bench_answered, b),
 			 0);
 	bench_store_all(b);
 	assert_int_equal(b->answers, 4);

@@ -74,6 +74,7 @@ struct lmdb_op {
 	size_t charge; /* bytes it counts for */
 	int result;
 	bool grows; /* refused when the file is as good as full */
+	bool light; /* touches the end of the journal only */
 };
 
 /* Changes in the order of the calls. */

@@ -16,12 +16,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 #include <time.h>
 
 /* What one transaction takes on: it bounds the time to the callbacks, and the memory for what they are told.
  */
-enum { COMMIT_OPS_MAX = 8192, COMMIT_BYTES_MAX = 16 << 20, RESULT_BYTES_MAX = 4 << 20 };
+enum { COMMIT_OPS_MAX = 8192, RESULT_BYTES_MAX = 4 << 20 };
 
 uint64_t lmdb_now_us(void)
 {
@@ -44,7 +45,7 @@ static void batch_reset(struct lmdb_batch *b)
 void lmdb_batch_init(struct lmdb *l)
 {
 	/* pending_bytes counts payloads and structs; the arena rounds up each of the pieces. */
-	size_t limit = l->options.pending_bytes_max * 2 + COMMIT_BYTES_MAX;
+	size_t limit = l->options.pending_bytes_max * 2 + 2 * STORE_DOCUMENT_MAX;
 
 	for (size_t i = 0; i < ARRAY_SIZE(l->batches); i++) {
 		arena_init(&l->batches[i].memory, limit);
@@ -135,48 +136,65 @@ int lmdb_result_copy(struct lmdb_commit *c, struct span s, struct span *out)
 
 /*
  * LMDB calls a write which a full disk cut short an I/O error, and that is what a failed sync is, too. So the
- * disk space which a transaction may need is allocated before it begins: a full disk is found out while
- * nothing has happened. In large steps, because each changes the file's metadata.
+ * disk space which a transaction may need is allocated before it begins, in large steps because each changes
+ * the file's metadata: a full disk is found out while nothing has happened, and what was allocated before is
+ * left for what makes room.
  */
-static int reserve_disk(const struct lmdb *l, uint64_t end)
+static int check_disk(struct lmdb_commit *c, uint64_t end)
 {
+	const struct lmdb *l = c->l;
 	uint64_t needed = MIN(end + l->reserve, l->options.size_max);
 	uint64_t wanted = MIN(end + 2 * l->reserve, l->options.size_max);
 	mdb_filehandle_t fd;
 	struct stat file;
+	int rc;
 
 	if (mdb_env_get_fd(l->env, &fd) != MDB_SUCCESS || fstat(fd, &file) < 0)
 		return -EIO;
-	if ((uint64_t)file.st_size >= needed || fallocate(fd, 0, 0, (off_t)wanted) == 0)
+	if ((uint64_t)file.st_size >= needed)
 		return 0;
-	return errno == EOPNOTSUPP ? 0 : lmdb_error(errno);
+	do {
+		rc = fallocate(fd, 0, 0, (off_t)wanted);
+	} while (rc < 0 && errno == EINTR);
+	/* A file system that cannot do it is full when it says so. */
+	if (rc == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+		return 0;
+	rc = lmdb_error(errno);
+	c->lean = rc == -ENOSPC && (uint64_t)file.st_size >= end + l->reserve / 2;
+	return c->lean ? 0 : rc;
 }
 
-/* Nearly full: then only what makes room is done, so that there is a way out. */
-static int check_room(struct lmdb_commit *c)
+/* The file's own limit: what is used, not counting free pages, may not reach into the reserve. */
+static int check_file(struct lmdb_commit *c, uint64_t end)
 {
 	const struct lmdb *l = c->l;
 	_cleanup_txn_ MDB_txn *txn = NULL;
-	uint64_t limit = l->options.size_max - l->reserve, used;
-	MDB_envinfo info;
+	uint64_t limit = l->options.size_max - l->reserve, used = 0;
 	int err;
 
-	mdb_env_info(l->env, &info);
-	c->lean = false;
-	err = reserve_disk(l, (info.me_last_pgno + 1) * l->page_bytes);
-	if (err < 0)
-		return err;
 	/* As long as the file has not reached the limit, what is used in it has not either. */
-	if ((info.me_last_pgno + 1) * l->page_bytes <= limit)
+	if (end <= limit)
 		return 0;
 	/* The list of free pages can only be read in a reading transaction. */
 	err = lmdb_error(mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn));
 	if (err == 0)
 		err = lmdb_used_bytes(l, txn, &used);
-	if (err < 0)
-		return err;
-	c->lean = used > limit;
-	return 0;
+	if (used > limit)
+		c->lean = true;
+	return err;
+}
+
+/* Nearly full: then only what makes room is done, so that there is a way out. */
+static int check_room(struct lmdb_commit *c)
+{
+	MDB_envinfo info;
+	uint64_t end;
+	int err;
+
+	mdb_env_info(c->l->env, &info);
+	end = (info.me_last_pgno + 1) * c->l->page_bytes;
+	err = check_disk(c, end);
+	return err < 0 ? err : check_file(c, end);
 }
 
 static int apply(struct lmdb_commit *c, struct lmdb_op *op)
@@ -188,21 +206,30 @@ static int apply(struct lmdb_commit *c, struct lmdb_op *op)
 	return op->kind->apply(c, op);
 }
 
+/* What a change may cost in the file: the pages on its way in a few tables are written anew. */
+static uint64_t page_cost(const struct lmdb_commit *c, const struct lmdb_op *op)
+{
+	enum { PAGES = 8 };
+
+	return op->charge + (op->light ? 0U : PAGES * c->l->page_bytes);
+}
+
 /* Applies changes until there are no more, or the transaction has enough of them. */
 static int apply_all(struct lmdb_commit *c)
 {
-	/* At least two transactions fit into the reserve. */
-	size_t bytes_max = MIN((size_t)COMMIT_BYTES_MAX, (size_t)c->l->reserve / 2), bytes = 0, count = 0;
+	/* Whatever it is, it fits into the reserve. */
+	uint64_t bytes_max = c->l->reserve / 4, bytes = 0;
+	size_t count = 0;
 	struct lmdb_op *op = c->first;
 	int err = 0;
 
 	do {
 		err = apply(c, op);
-		bytes += op->charge;
+		bytes += page_cost(c, op);
 		count++;
 		op = op->next;
 	} while (err == 0 && op && count < COMMIT_OPS_MAX && c->results.used < RESULT_BYTES_MAX &&
-		 bytes + op->charge <= bytes_max);
+		 bytes + page_cost(c, op) <= bytes_max);
 	c->behind = op;
 	return err;
 }
@@ -276,6 +303,14 @@ void lmdb_fail(struct lmdb *l, int error, const char *why)
 		  LOG_SPAN(span_str(l->path)), why, strerror(-error));
 }
 
+static void say_full(struct lmdb *l)
+{
+	log_limited(l->log, LOG_ERROR, 1, "store-full",
+		    "path=%s size_max=%" PRIu64 " file=%" PRIu64
+		    " hint=\"delete something, free disk space, or restart with a larger size-max\"",
+		    LOG_SPAN(span_str(l->path)), l->options.size_max, l->stats.file_bytes);
+}
+
 /* All of the transaction is undone; says why, and what that means for what comes after it. */
 static int give_up(struct lmdb_commit *c)
 {
@@ -283,10 +318,7 @@ static int give_up(struct lmdb_commit *c)
 
 	l->stats.write_failures++;
 	if (c->error == -ENOSPC) {
-		log_limited(
-			l->log, LOG_ERROR, 1, "store-full",
-			"path=%s size_max=%llu hint=\"free disk space, or restart with a larger size-max\"",
-			LOG_SPAN(span_str(l->path)), (unsigned long long)l->options.size_max);
+		say_full(l);
 		return -ENOSPC;
 	}
 	if (c->error == -ENOMEM) {
@@ -347,6 +379,8 @@ static void commit_done(uv_work_t *work, int status)
 		adopt(c);
 	else
 		error = give_up(c);
+	if (c->lean)
+		say_full(l);
 	deliver(c, c->behind, error);
 	if (l->unhealthy)
 		deliver(c, NULL, -EIO);
@@ -381,7 +415,7 @@ static void commit_start(struct lmdb *l)
 	c->state = l->state;
 	c->now_ms = l->options.wall_ms();
 	c->appended = c->deleted = 0;
-	c->state_changed = false;
+	c->lean = c->state_changed = false;
 	c->behind = NULL;
 	/* Each change can add one device; adopting them cannot fail any more. */
 	c->error = overlay_reserve(&l->overlay, room);

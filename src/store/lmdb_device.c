@@ -396,6 +396,7 @@ int lmdb_write(struct store *s, const struct store_write *w, const struct store_
 		return -ENOBUFS;
 	o->hash = lmdb_device_hash(l, o->device_key);
 	o->op.grows = w->change != STORE_RECORD_DELETE;
+	o->op.light = w->change == STORE_RECORD_KEEP && !to && !w->index_count;
 	lmdb_op_submit(l, &o->op, &write_kind, charge);
 	return 0;
 }

@@ -154,7 +154,7 @@ static int events_run(struct lmdb *l, MDB_txn *txn, struct lmdb_read *read)
 {
 	struct events_read *r = container_of(read, struct events_read, read);
 	_cleanup_cursor_ MDB_cursor *cursor = NULL;
-	uint64_t from;
+	uint64_t from = 0;
 	int err = lmdb_cursor(l, txn, STORE_JOURNAL, &cursor);
 
 	r->answer.next = r->after;

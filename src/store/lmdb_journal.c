@@ -23,7 +23,8 @@ enum {
 	SWEEP_ROWS_MIN = 256,  /* in one go: some pages of them */
 	SWEEP_ROWS_MAX = 4096, /* in one commit, or, if that is more, per entry of the commit: */
 	SWEEP_ROWS_PER_ENTRY = 64,
-	TRIM_MIN = 64, /* entries per commit, besides two for each one that was appended */
+	ROWS_PER_PAGE = 16, /* about */
+	TRIM_MIN = 64,	    /* entries per commit, besides two for each one that was appended */
 };
 
 /* LMDB keeps values that are larger than about half a page on pages of their own. */
@@ -205,12 +206,14 @@ static uint64_t sweep_quota(const struct lmdb_commit *c)
 	uint64_t goal = MAX(share(rows, s->sequence - sweep->target, tail_half(c->l)),
 			    share(rows, s->appended - sweep->target_appended, bytes_allowed(c->l) / 4));
 	uint64_t behind = goal > sweep->visited ? goal - sweep->visited : 0;
+	uint64_t most = MAX((uint64_t)SWEEP_ROWS_MAX, (uint64_t)c->appended * SWEEP_ROWS_PER_ENTRY);
 
 	if (trim_blocked(c))
 		behind = MAX(behind, (uint64_t)SWEEP_ROWS_MIN);
 	if (goal < rows && behind < SWEEP_ROWS_MIN)
 		return 0;
-	return MIN(behind + 1, (uint64_t)MAX((size_t)SWEEP_ROWS_MAX, c->appended * SWEEP_ROWS_PER_ENTRY));
+	/* The pages have to fit into the reserve, besides what the changes take of it. */
+	return MIN(behind + 1, MIN(most, c->l->reserve / 2 / c->l->page_bytes * ROWS_PER_PAGE));
 }
 
 static int checkpoint(struct lmdb_commit *c)

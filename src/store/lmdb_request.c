@@ -109,7 +109,7 @@ static int add_apply(struct lmdb_commit *c, struct lmdb_op *op)
 	const struct overlay_item *item = lmdb_item(c, o->hash);
 	_cleanup_cursor_ MDB_cursor *cursor = NULL;
 	struct queue q = {.prefix = o->device_key};
-	size_t count = 0;
+	size_t count = 0, bytes = store_request_size(&o->request);
 	int err;
 
 	op->result = STORE_ABSENT;
@@ -120,12 +120,13 @@ static int add_apply(struct lmdb_commit *c, struct lmdb_op *op)
 	q.cursor = cursor;
 	for (err = err < 0 ? err : queue_first(&q); err == 0; err = queue_next(&q)) {
 		count++;
+		bytes += store_request_size(&q.request);
 		if (span_equal(q.request.id, o->request.id))
 			op->result = STORE_ALREADY;
 	}
 	if (err != -ENOENT)
 		return err;
-	if (op->result == STORE_DONE && count >= o->max)
+	if (op->result == STORE_DONE && (count >= o->max || bytes > STORE_QUEUE_BYTES_MAX))
 		op->result = STORE_REFUSED;
 	return op->result == STORE_DONE ? add_do(c, o, item, q.order) : 0;
 }
@@ -238,6 +239,8 @@ int lmdb_request_set(struct store *s, struct store_key key, const struct store_f
 
 /* ---- list ---- */
 
+enum { LIST_BYTES_MAX = 64 << 20 };
+
 struct request_item {
 	struct request_item *next;
 	struct store_request request;
@@ -302,6 +305,8 @@ int lmdb_request_list(struct store *s, struct store_key key, store_request_fn *e
 		lmdb_read_free(&o->read);
 		return -ENOMEM;
 	}
+	/* Its requests may have grown since they were added. */
+	o->read.memory.limit = LIST_BYTES_MAX;
 	o->each = each;
 	o->ctx = ctx;
 	lmdb_read_submit(l, &o->read);

@@ -19,10 +19,16 @@
  *
  * LMDB in short. All writes of a turn of the loop are one transaction, committed by a job in the thread pool;
  * its callbacks run after the commit's fdatasync returned (durability `disk`). What changes with every
- * message (number, mark, seen, newest dedup entry) rides in a journal record, appended in key order, so that
- * a commit writes few pages; the row with the full hot fields is rewritten when the record changes, and
- * lazily before the journal's tail grows too long. Opening replays the tail. The journal is the event log
- * too.
+ * message (number, mark, seen, dedup ring) rides in a journal record, appended in key order, so that a commit
+ * writes few pages; the row with the hot fields is rewritten when the record changes, and by a sweep before
+ * the journal's tail grows too long. Opening replays the tail. The journal is the event log too. Look-ups run
+ * in the thread pool as well. Everything is called back on the loop, never within the call.
+ *
+ * When LMDB's file is nearly full (size_max), or the disk is, changes are called back with -ENOSPC, look-ups
+ * go on, and each later change is tried again. An eighth of size_max (256 KiB to 16 MiB) is kept for what
+ * makes room: deletions, requests that end, trimming. The way out: delete, or free disk space, or restart
+ * with a larger size_max. After a failed sync nothing is written any more (-EIO, store_healthy), because what
+ * the disk holds is not known; look-ups go on as long as LMDB lets them.
  *
  * Redis in short. Keys of a device carry its partition's hash tag: {p17}d:<role>:<endpoint> (hot, packed),
  * {p17}r:... (record), {p17}q:... (queue), {p17}ev (stream of events).
@@ -34,12 +40,9 @@ struct store;
 enum store_role { STORE_MANAGEMENT = 0, STORE_BOOTSTRAP = 1 };
 
 enum { STORE_ENDPOINT_MAX = 255, STORE_RECORD_MAX = 60000, STORE_EVENT_MAX = 65000, STORE_NAME_MAX = 400 };
-enum {
-	STORE_DOCUMENT_MAX = 1 << 20,
-	STORE_REQUEST_MAX = 60000,
-	STORE_REQUEST_ID_MAX = 36,
-	STORE_INDEX_CHANGES_MAX = 32
-};
+enum { STORE_DOCUMENT_MAX = 1 << 20, STORE_REQUEST_MAX = 60000, STORE_REQUEST_ID_MAX = 36 };
+enum { STORE_QUEUE_BYTES_MAX = 1 << 20 }; /* of a device's requests together */
+enum { STORE_INDEX_CHANGES_MAX = 32 };	  /* of one write */
 
 struct store_key {
 	enum store_role role;
@@ -56,58 +59,68 @@ struct store_fence {
 /* Fields that may change with every message. Fixed size, plain data. */
 struct store_hot {
 	struct store_fence fence;
-	uint64_t number; /* of the last write */
-	uint64_t mark; /* replay mark: highest record number of the session that is covered by a stored effect
-			*/
+	uint64_t number;  /* of the last write */
+	uint64_t mark;	  /* replay mark: the highest record number of the session with a stored effect */
 	uint64_t seen_ms; /* Unix time of the last Register or Update */
 	struct coap_dedup dedup;
 };
 
 enum store_durability {
-	STORE_DISK,    /* LMDB: the commit's fdatasync returned; Redis: appendfsync always */
-	STORE_LOCAL,   /* the process of the store has it; LMDB syncs once a second */
-	STORE_REPLICA, /* Redis: WAIT 1 */
+	STORE_DISK, /* LMDB: the commit's fdatasync returned; Redis: appendfsync always */
+	/* The process of the store has it. LMDB syncs once a second: a crash of this process loses nothing,
+	 * but one of the machine may leave a file that cannot be opened any more. Keep a backup. */
+	STORE_LOCAL,
+	STORE_REPLICA, /* Redis: WAIT 1. LMDB: -EINVAL */
 };
 
 struct store_options {
 	enum store_durability durability;
-	uint64_t size_max;	     /* LMDB: bytes the file may grow to */
-	uint64_t journal_age_max_ms; /* events older than this may be trimmed */
-	uint64_t journal_bytes_max;  /* ... or when there are more of them than this */
-	uint32_t tail_max;	     /* journal records that a start has to replay, at most */
+	uint64_t size_max;	     /* LMDB: bytes the file may grow to; at least 1 MiB */
+	uint64_t journal_age_max_ms; /* events older than this may be trimmed, with a later write */
+	uint64_t journal_bytes_max;  /* ... or when there are more of them than this; at most half of size_max
+				      */
+	uint32_t tail_max;	     /* journal records that a start has to replay, about */
 	size_t pending_bytes_max;    /* writes that wait for the store; more are refused with -ENOBUFS */
 	uint64_t (*wall_ms)(void);   /* clock, replaceable in tests */
 };
 void store_options_init(struct store_options *o);
 
 /*
- * Opens "lmdb:DIRECTORY" (created if missing) as node `node`. What is wrong is said to `log` once, in words
- * an operator can act on. -EBUSY: another process has it open. -EPROTO: written by a newer version. -EACCES,
- * -ENOSPC, -EROFS, ... LMDB: opening takes over all devices at once: the incarnation is a new one, and the
- * gen of each device one higher.
+ * Opens "lmdb:DIRECTORY" (created if missing, but not its parents) as node `node`. What is wrong is said to
+ * `log` once, in words an operator can act on. -EBUSY: another process has it open. -EPROTO: written by a
+ * newer version. -EBADMSG: the file is damaged, or another program's. -EINVAL: the URL or an option. -EACCES,
+ * -ENOSPC, -EROFS, ... `log` is borrowed until the store is closed. Waits for the disk. LMDB: opening takes
+ * over all devices at once, however many: the incarnation is a new one, and the gen of each device one
+ * higher.
  */
 int store_open(const char *url, const struct store_options *options, uint32_t node, struct uv_loop_s *loop,
 	       struct log *log, struct store **out) NODISCARD;
-/* Finishes pending writes (their callbacks run), closes. `closed` is called at last, on the loop. */
+/* Finishes pending changes and look-ups (their callbacks run), closes. `closed` is called at last, on the
+ * loop; then `s` is gone. Once, and from then on every other call gives -ESHUTDOWN. */
 void store_close(struct store *s, void (*closed)(void *ctx), void *ctx);
 
 /* The key of all hashes that have to be the same on every node and after every restart (made at the store's
  * creation). */
 struct siphash_key store_hash_key(const struct store *s);
 uint64_t store_incarnation(const struct store *s);
-/* False after a failed sync (a restart is needed: what the disk holds is not known), with `why` in words. */
+/* False after a failed sync (a restart is needed: what the disk holds is not known), or when the file turned
+ * out to be damaged; with `why` in words, else untouched. */
 bool store_healthy(const struct store *s, const char **why);
 
 /* ---- devices ---- */
 
 enum store_result {
 	STORE_DONE = 0,
-	STORE_ALREADY = 1, /* a retry: number at or below the stored one; nothing was done again */
-	STORE_REFUSED = 2, /* another owner, a newer gen, or deleted; `found` says what is there */
-	STORE_BEHIND =
-		3, /* the store knows less than the owner (lost writes): claim afresh and write everything */
-	STORE_ABSENT = 4, /* look-ups: there is no such thing (a tombstone counts as absent; its hot fields
-			     are in `found`) */
+	/* A retry: number at or below the stored one; nothing was done again. */
+	STORE_ALREADY = 1,
+	/* Another owner, a newer gen, or deleted; `found` says what is there. */
+	STORE_REFUSED = 2,
+	/* The store knows less than the owner (lost writes, or a write in front of this one failed): claim
+	 * afresh and write everything. */
+	STORE_BEHIND = 3,
+	/* Look-ups: there is no such thing. A tombstone counts as absent, but its hot fields are handed out.
+	 */
+	STORE_ABSENT = 4,
 };
 
 enum store_record_change {
@@ -127,8 +140,12 @@ struct store_index_change {
 
 struct store_write {
 	struct store_key key;
-	const struct store_hot
-		*hot; /* complete, as after this write: fence of the writer, number one above the last, ... */
+	/*
+	 * Complete, as after this write: fence of the writer, number (one above the last), mark, seen, dedup
+	 * ring. Entries of the ring with code 0, except the one at `dedup_index`, are pending elsewhere: what
+	 * the store has at their places stays. Entries older than the exchange lifetime are not kept.
+	 */
+	const struct store_hot *hot;
 	int dedup_index; /* the entry of hot->dedup that is new with this write; -1: none */
 	enum store_record_change change;
 	struct span record;  /* with STORE_RECORD_PUT */
@@ -140,18 +157,31 @@ struct store_write {
 };
 
 struct store_written {
-	int result;		/* enum store_result, or < 0: -ENOSPC, -EIO, -ETIMEDOUT: nothing was stored */
-	struct store_hot found; /* STORE_REFUSED, STORE_BEHIND */
-	uint64_t sequence;	/* STORE_DONE: of the journal, and of the event if there is one */
+	int result; /* enum store_result, or < 0: -ENOSPC, -EIO, -ENOMEM, -ETIMEDOUT: nothing was stored */
+	/* STORE_REFUSED, STORE_BEHIND: what is stored. BEHIND because there is nothing at all: the writer's
+	 * own fence and number 0, so that in either case a PUT with this gen and the next number is right. */
+	struct store_hot found;
+	uint64_t sequence; /* STORE_DONE: of the journal, and of the event if there is one */
 	uint16_t queue; /* STORE_DONE: moves (modulo 65,536) with each request that is added to the device */
 };
 typedef void store_written_fn(void *ctx, const struct store_written *written);
 
 /*
  * One fenced write: effect, event, mark, dedup entry and index changes together or not at all. Writes of one
- * device are done, and called back, in the order of the calls. LMDB: part of the turn's transaction. Redis:
- * one script, EVALSHA write {p}d {p}r {p}ev ... -ENOBUFS: too much is pending; -EMSGSIZE: a part is too long;
- * -EIO: the store is no longer healthy.
+ * device are done, and called back, in the order of the calls.
+ *
+ * Who may: the owner, with the next number (fence.h is the whole rule). A device that is absent is created by
+ * a PUT, with any fence and number. Over a tombstone a PUT creates it again if it is the owner's next write,
+ * or has a higher gen; all else is refused with what is there, small numbers included, so that an owner which
+ * does not know of the tombstone (it starts with number 1) is told instead of being believed to repeat
+ * itself.
+ *
+ * A write that fails (< 0) has not used its number: those of the same device that were already on their way
+ * behind it come back STORE_BEHIND.
+ *
+ * LMDB: part of the turn's transaction. Redis: one script, EVALSHA write {p}d {p}r {p}ev ...
+ * -ENOBUFS: too much is pending; -EMSGSIZE: a part is too long; -EINVAL: an argument makes no sense; -EIO:
+ * the store is no longer healthy.
  */
 int store_write(struct store *s, const struct store_write *w, store_written_fn *done, void *ctx) NODISCARD;
 
@@ -163,33 +193,36 @@ struct store_device {
 	uint64_t expires_ms;
 };
 /* `result`: STORE_DONE, STORE_ABSENT, STORE_REFUSED (claims), < 0. `device` is NULL unless something was
- * found. */
+ * found; of a tombstone (STORE_ABSENT) it has no record. */
 typedef void store_device_fn(void *ctx, int result, const struct store_device *device);
 
-/* LMDB: one read transaction. Redis: MGET {p}d {p}r. Sees all writes that were called back. */
+/* LMDB: one read transaction, in a job, as all look-ups. Redis: MGET {p}d {p}r. Sees all writes that were
+ * called back. -ENOBUFS: too many look-ups are waiting. */
 int store_find(struct store *s, struct store_key key, store_device_fn *done, void *ctx) NODISCARD;
 /*
  * Takes the device over (architecture, rule 4): done if the stored owner is still `expected`, then the owner
- * is (node, incarnation) of this store with gen + 1, and the device is handed out as it is now. LMDB: part of
- * the turn's transaction. Redis: one script.
+ * is (node, incarnation) of this store with gen + 1, and the device is handed out as it is now.
+ * STORE_REFUSED: another owner, handed out too; STORE_ABSENT. LMDB: part of the turn's transaction. Redis:
+ * one script.
  */
 int store_claim(struct store *s, struct store_key key, const struct store_fence *expected,
 		store_device_fn *done, void *ctx) NODISCARD;
 /*
  * The owner gives the device away: writes `w` (fenced by its own fence in w->hot) and sets the owner to `to`
- * with gen + 1. LMDB: part of the turn's transaction. Redis: one script.
+ * with gen + 1 (to->gen is not looked at). Not with STORE_RECORD_DELETE (-EINVAL). LMDB: part of the turn's
+ * transaction. Redis: one script.
  */
 int store_hand_over(struct store *s, const struct store_write *w, const struct store_fence *to,
 		    store_written_fn *done, void *ctx) NODISCARD;
 /*
- * Walks over all devices of a role, synchronously: only before the loop serves anybody. `each` returns 0 to
- * go on. LMDB: one read transaction, with what the journal's tail says. (A cluster's nodes load a device when
- * it speaks.)
+ * Walks over all devices of a role, tombstones not, synchronously: only before the loop serves anybody.
+ * `each` returns 0 to go on; anything else ends the walk and is returned. LMDB: one read transaction, with
+ * what the journal's tail says. (A cluster's nodes load a device when it speaks.)
  */
 int store_scan(struct store *s, enum store_role role,
 	       int (*each)(void *ctx, const struct store_device *device), void *ctx) NODISCARD;
 
-/* `endpoint` is borrowed for the call. */
+/* STORE_DONE, STORE_ABSENT, < 0. `key.endpoint` is borrowed for the call. */
 typedef void store_index_fn(void *ctx, int result, struct store_key key);
 /* LMDB: one read transaction. Redis: GET {i}... */
 int store_index_find(struct store *s, enum store_index kind, struct span key, store_index_fn *done,
@@ -197,8 +230,11 @@ int store_index_find(struct store *s, enum store_index kind, struct span key, st
 
 /* ---- events ---- */
 
-/* A place in the log: behind the event with this sequence. time_ms finds a place where the sequence is not
- * known. */
+/*
+ * A place in the log: behind the event with this sequence. Where the sequence is not known (0), or lies
+ * beyond the end (of a store that was replaced since), the place is before the first event at or after
+ * time_ms. {0, 0} is the beginning.
+ */
 struct store_cursor {
 	uint64_t time_ms;
 	uint64_t sequence;
@@ -215,38 +251,46 @@ struct store_event {
 struct store_events {
 	int result;		     /* STORE_DONE or < 0 */
 	bool gap;		     /* events behind the cursor were trimmed before they were read */
-	struct store_cursor lost_to; /* with gap: the last place that is missing */
+	struct store_cursor lost_to; /* with gap: the last event that is missing */
 	const struct store_event *items;
-	size_t count;
+	size_t count;		  /* may be 0 although there are more: then `next` has moved */
 	struct store_cursor next; /* read on from here; equal to the cursor of the call if nothing is new */
 };
 typedef void store_events_fn(void *ctx, const struct store_events *events);
 
-/* Up to `count` events (and about 1 MiB) behind `after`. LMDB: one read transaction, in a job. Redis: XRANGE
- * per partition. */
+/* Up to `count` events (at most 4096, and about 1 MiB) behind `after`, in order. LMDB: one read transaction,
+ * in a job; it may show events whose writes are called back a moment later. Redis: XRANGE per partition. */
 int store_events_read(struct store *s, struct store_cursor after, size_t count, store_events_fn *done,
 		      void *ctx) NODISCARD;
-/* The newest place, as of the last commit. */
+/* The newest event's place, as of the last commit; right after opening any place at or behind it. */
 struct store_cursor store_events_end(const struct store *s);
-/* `grown` is called on the loop whenever the newest place has moved. One subscriber. */
+/* `grown` is called on the loop whenever the newest place has moved, behind the callbacks of its write. One
+ * subscriber; NULL: none. */
 void store_on_events(struct store *s, void (*grown)(void *ctx), void *ctx);
 
 /* ---- documents: credentials, bootstrap configurations, models, settings of the cluster ---- */
 
 enum store_document { STORE_CREDENTIAL = 1, STORE_BOOTSTRAP_CONFIG = 2, STORE_MODEL = 3, STORE_SETTING = 4 };
 
-/* Sealed or not is the caller's business. `version` grows with each change. */
+/*
+ * Sealed or not is the caller's business. Bodies have up to STORE_DOCUMENT_MAX bytes. `version` grows with
+ * each change and is never given twice, also not to a document that was deleted and made again.
+ */
 typedef void store_document_fn(void *ctx, int result, struct span name, struct span body, uint64_t version);
 
-/* `expected`: the version it must have, 0 it must be absent, UINT64_MAX any. STORE_DONE or STORE_REFUSED with
- * what is there. LMDB: part of the turn's transaction. Redis: one script on the document's shard. */
+/* `expected`: the version it must have, 0 it must be absent, UINT64_MAX any. Called back with STORE_DONE, or
+ * STORE_REFUSED, and what is there afterwards (version 0: nothing). LMDB: part of the turn's transaction.
+ * Redis: one script on the document's shard. */
 int store_document_put(struct store *s, enum store_document kind, struct span name, struct span body,
 		       uint64_t expected, store_document_fn *done, void *ctx) NODISCARD;
+/* STORE_DONE or STORE_ABSENT. */
 int store_document_delete(struct store *s, enum store_document kind, struct span name,
 			  store_document_fn *done, void *ctx) NODISCARD;
+/* STORE_DONE or STORE_ABSENT. */
 int store_document_get(struct store *s, enum store_document kind, struct span name, store_document_fn *done,
 		       void *ctx) NODISCARD;
-/* Calls `each` for up to `count` names behind `after` in order, then once with STORE_ABSENT. */
+/* Calls `each` for up to `count` documents behind the name `after` in order (fewer if they are more than
+ * about 1 MiB; none only at the end), then once with STORE_ABSENT, or < 0. */
 int store_document_list(struct store *s, enum store_document kind, struct span after, size_t count,
 			store_document_fn *each, void *ctx) NODISCARD;
 
@@ -258,17 +302,22 @@ struct store_request {
 	uint64_t deadline_ms; /* Unix time */
 	struct span body;
 };
+/* `request` is what is there afterwards, with STORE_DONE, else NULL. */
 typedef void store_request_fn(void *ctx, int result, const struct store_request *request);
 
-/* Appends to the device's queue, at most `max` requests long (else STORE_REFUSED); raises the number that
- * store_written would report. LMDB: part of the turn's transaction. Redis: one script on {p}q. */
+/*
+ * Appends to the device's queue and moves the number that store_written reports. STORE_REFUSED: it has `max`
+ * requests, or STORE_QUEUE_BYTES_MAX bytes of them; STORE_ALREADY: one with this id; STORE_ABSENT: there is
+ * no such device. The queue outlives a deletion of the device until the tombstone goes. LMDB: part of the
+ * turn's transaction, and walks over the queue. Redis: one script on {p}q.
+ */
 int store_request_add(struct store *s, struct store_key key, const struct store_request *r, size_t max,
 		      store_request_fn *done, void *ctx) NODISCARD;
-/* Changes state (and body, unless empty) of one request, fenced; state 0 removes it. STORE_ABSENT if it is
- * gone. */
+/* Changes state, deadline, and body (unless empty) of the request with this id, fenced as a write but without
+ * a number; state 0 removes it. STORE_ABSENT if it is gone, STORE_REFUSED if `fence` is not the owner's. */
 int store_request_set(struct store *s, struct store_key key, const struct store_fence *fence,
 		      const struct store_request *r, store_request_fn *done, void *ctx) NODISCARD;
-/* All requests of a device in order; then once with STORE_ABSENT. */
+/* All requests of a device in the order in which they were added; then once with STORE_ABSENT, or < 0. */
 int store_request_list(struct store *s, struct store_key key, store_request_fn *each, void *ctx) NODISCARD;
 
 /* ---- leases ---- */
@@ -281,8 +330,8 @@ struct store_lease {
 };
 typedef void store_lease_fn(void *ctx, int result, const struct store_lease *lease);
 
-/* Takes or renews the lease of this node; STORE_REFUSED if another incarnation holds it. LMDB: a document;
- * another process cannot have the store open. Redis: one script, SET with PX. */
+/* Takes or renews the lease of this node; STORE_REFUSED if another incarnation holds it. LMDB: in memory,
+ * since another process cannot have the store open. Redis: one script, SET with PX. */
 int store_lease_take(struct store *s, struct span body, uint64_t ttl_ms, store_lease_fn *done,
 		     void *ctx) NODISCARD;
 int store_lease_drop(struct store *s, store_lease_fn *done, void *ctx) NODISCARD;

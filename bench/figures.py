@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+# SPDX-FileCopyrightText: the shoal authors
+"""The figures: how each is taken. README.md says what they mean."""
+
+import functools
+import os
+import signal
+import subprocess
+import time
+
+import harness
+from harness import Failure, median, offer, say
+
+
+class Figures:
+    """Takes figures; what several of them need is measured once."""
+
+    def __init__(self, programs, settings):
+        self.programs, self.settings = programs, settings
+
+    # ---- an operation on shoald and on the echo ----
+
+    def saturation(self, load, server, operation):
+        """The highest rate that is served, by ever larger steps, then halves of the last one."""
+        set = self.settings
+        good, bad = 0, None
+        rate = set.first_rate
+        while bad is None or bad > good * set.precision:
+            sample = offer(load, server, operation, rate, set.step_s, set.burst)
+            if not sample.good:  # once more: something else may have run
+                sample = offer(load, server, operation, rate, set.step_s, set.burst)
+            say(f"{operation}, {rate:.0f}/s: {sample}")
+            if sample.good:
+                good = rate
+            else:
+                bad = rate
+                if sample.generator_failed:
+                    say(f"{operation}: the generator, not the server, is at its end")
+            if rate < 100 or rate > 1e6:
+                raise Failure(f"{operation}: no rate is served")
+            rate = (good + bad) / 2 if good and bad else bad / 2 if bad else good * set.growth
+        return good
+
+    @functools.cache
+    def operation(self, operation, devices, observed=False):
+        """CPU of shoald and echo at half load and at saturation: {"half": (shoald, echo), "full": ..., "rate": ...}"""
+        set = self.settings
+        with harness.Stage(self.programs) as stage:
+            server, echo, load = stage.server(), stage.echo(), stage.load()
+            load.aim(server)
+            load(f"rest {server.http_port} {set.connections}")
+            if devices:
+                load(f"register {devices}")
+            if observed:
+                load("observe")
+            full = self.saturation(load, server, operation)
+            found = {"rate": full}
+            for name, rate, pairs in (("half", full / 2, set.pairs), ("full", full, 1)):
+                samples = []
+                for _ in range(pairs):
+                    # One after the other, so that what slows the machine for a while slows both.
+                    samples.append((offer(load, server, operation, rate, set.seconds, set.burst),
+                                    offer(load, echo, operation, rate, set.seconds, set.burst)
+                                    if operation != "read" else None))
+                    say(f"{operation}, {name}, {rate:.0f}/s, shoald: {samples[-1][0]}")
+                    if samples[-1][1]:
+                        say(f"{operation}, {name}, {rate:.0f}/s, echo: {samples[-1][1]}")
+                found[name] = [median([s.cpu_us for s in column]) if column[0] else None for column in zip(*samples)]
+            if set.perf:
+                self.profile(load, server, operation, full / 2)
+            shoald, reference = found["half"]
+            text = f"{operation}: served up to {full:.0f}/s; at half of it {shoald:.2f} us"
+            if reference:
+                text += (f", echo {reference:.2f} us, ratio {shoald / reference:.2f}; at all of it {found['full'][0]:.2f} us, "
+                         f"echo {found['full'][1]:.2f} us, ratio {found['full'][0] / found['full'][1]:.2f}")
+            else:
+                text += f"; at all of it {found['full'][0]:.2f} us"
+            say(text)
+            return found
+
+    def profile(self, load, server, operation, rate):
+        """One more offer, under perf; the measured ones are not disturbed."""
+        path = f"{self.settings.perf}.{operation}"
+        perf = subprocess.Popen(["perf", "record", "-q", "-F", "4999", "-g", "--call-graph", "fp", "-o", path, "-p", str(server.pid)],
+                                stdin=subprocess.DEVNULL)
+        time.sleep(0.5)
+        offer(load, server, operation, rate, self.settings.seconds, self.settings.burst)
+        perf.send_signal(signal.SIGINT)
+        perf.wait()
+        say(f"{operation}: perf report -i {path} --sort comm,dso,symbol --no-children")
+
+    def ratio(self, *arguments, **more):
+        shoald, echo = self.operation(*arguments, **more)["half"]
+        return shoald / echo
+
+    def update(self):
+        return self.operation("update", self.settings.devices)
+
+    def echo_cpu_us(self):
+        return self.update()["half"][1]
+
+    def update_cpu_us(self):
+        return self.update()["half"][0]
+
+    def update_cpu_ratio(self):
+        return self.ratio("update", self.settings.devices)
+
+    def register_cpu_ratio(self):
+        return self.ratio("register", 0)
+
+    def notify_con_cpu_ratio(self):
+        return self.ratio("notify-con", self.settings.devices, observed=True)
+
+    def notify_non_cpu_ratio(self):
+        return self.ratio("notify-non", self.settings.devices, observed=True)
+
+    def rest_read_cpu_us(self):
+        return self.operation("read", self.settings.devices)["half"][0]
+
+    # ---- many devices ----
+
+    @functools.cache
+    def update_by_devices(self):
+        """CPU per Update with few and with many devices, at the same rate, in turns."""
+        set = self.settings
+        rate = self.update()["rate"] / 2
+        with harness.Stage(self.programs) as stage:
+            pairs = []
+            for name, count in (("few", set.few), ("many", set.many)):
+                server, load = stage.server(name), stage.load()
+                load.aim(server)
+                load(f"register {count}")
+                pairs.append((count, server, load, []))
+            for _ in range(set.pairs):
+                for count, server, load, found in pairs:
+                    sample = offer(load, server, "update", rate, set.seconds, set.burst)
+                    say(f"update, {count} devices, {rate:.0f}/s: {sample}")
+                    found.append(sample.cpu_us)
+            return [median(found) for _, _, _, found in pairs]
+
+    def update_cpu_us_1k(self):
+        return self.update_by_devices()[0]
+
+    def update_cpu_us_100k(self):
+        return self.update_by_devices()[1]
+
+    @functools.cache
+    def many_devices(self):
+        """Memory of a server with many devices, and how long it takes to start with them."""
+        set = self.settings
+        with harness.Stage(self.programs) as stage:
+            server, load = stage.server(), stage.load()
+            load.aim(server)
+            time.sleep(set.settle_s)
+            memory = [harness.memory_bytes(server.pid)]
+            for count in (set.many // 2, set.many):
+                load(f"register {count}")
+                time.sleep(set.settle_s)
+                memory.append(harness.memory_bytes(server.pid))
+            anonymous = [m["RssAnon"] for m in memory]
+            mapped = [m["RssFile"] + m["RssShmem"] for m in memory]
+            say(f"memory, {set.many} devices of two links: RssAnon {anonymous[0] >> 10} KiB before, {anonymous[2] >> 10} after; "
+                f"{(anonymous[2] - anonymous[1]) / (set.many - set.many // 2):.0f} bytes for each of the second half; mapped "
+                f"{(mapped[2] - mapped[0]) / set.many:.0f} bytes each ({mapped[2] >> 20} MiB), given back when others need it; "
+                f"the store's file has {server.metrics()['shoal_store_file_bytes'] / set.many:.0f} bytes each")
+            load.kill()
+            starts = []
+            for end in ["stop"] * set.pairs + ["kill"]:
+                # After `kill` nothing was written at the end, and the journal has to be read again.
+                getattr(server, end)()
+                server = stage.server()
+                if server.devices != set.many:
+                    raise Failure(f"{server.devices} devices are there after a start, not {set.many}")
+                starts.append(server.start_ms)
+                say(f"start with {set.many} devices after {'an orderly end' if end == 'stop' else 'kill -9'}: {server.start_ms:.0f} ms")
+            return (anonymous[2] - anonymous[0]) / set.many, median(starts[:-1])
+
+    def bytes_per_device_plain(self):
+        return self.many_devices()[0]
+
+    def start_100k_ms(self):
+        return self.many_devices()[1]
+
+    # ---- codecs ----
+
+    @functools.cache
+    def codecs(self):
+        output = subprocess.run([self.programs / "bench/bench-codec"], capture_output=True, text=True)
+        if output.returncode:
+            raise Failure(output.stderr.strip() or "bench-codec failed")
+        for line in output.stdout.splitlines():
+            say(f"codec: {line}")
+        return {name: float(value) for name, value in map(str.split, output.stdout.splitlines())}
+
+    def senml_cbor_decode_ratio(self):
+        return self.codecs()["senml_cbor_decode_ns"] / self.codecs()["libcbor_stream_ns"]
+
+    def tlv_decode_ns(self):
+        return self.codecs()["tlv_decode_ns"]
+
+
+# name: unit, what it is. The order is that of the output.
+TABLE = {
+    "echo_cpu_us": ("us", "CPU of the reference, a UDP echo, per datagram of an Update's size, at the rate of update_cpu_us"),
+    "update_cpu_us": ("us", "CPU of shoald per Update that is stored and answered"),
+    "update_cpu_ratio": ("ratio", "... to the echo's"),
+    "register_cpu_ratio": ("ratio", "CPU per Register of a new device, to the echo's"),
+    "notify_con_cpu_ratio": ("ratio", "CPU per confirmable notification that is stored and acknowledged, to the echo's"),
+    "notify_non_cpu_ratio": ("ratio", "CPU per non-confirmable notification that is stored, to the echo's"),
+    "rest_read_cpu_us": ("us", "CPU per read by REST that a device answers"),
+    "update_cpu_us_1k": ("us", "CPU per Update with 1,000 devices"),
+    "update_cpu_us_100k": ("us", "... with 100,000, at the same rate"),
+    "bytes_per_device_plain": ("bytes", "memory per registered device (RssAnon), of 100,000 with two links"),
+    "start_100k_ms": ("ms", "from exec to ready with 100,000 devices in the store"),
+    "senml_cbor_decode_ratio": ("ratio", "decoding /3/0 in SenML CBOR, to libcbor's stream decoder with empty callbacks"),
+    "tlv_decode_ns": ("ns", "decoding /3/0 in TLV"),
+}

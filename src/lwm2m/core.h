@@ -47,12 +47,15 @@ struct device {
 	struct freshness *fresh;
 	struct list operations;
 	uint32_t hash;
-	uint32_t slot;	   /* index into server->slots */
-	uint32_t heard_s;  /* Unix time of its last message */
+	uint32_t slot;	  /* index into server->slots */
+	uint32_t heard_s; /* Unix time of its last message */
+	/* Formats it was seen to understand since it registered (D4, D5); COAP_FORMAT_NONE: none yet. */
+	uint16_t good_read, good_single, good_write;
 	uint16_t inflight; /* writes not called back yet */
 	uint8_t held;	   /* somebody up the stack goes on with it: not freed */
 	uint8_t fresh_count;
 	bool located;	/* in server->addresses */
+	bool bare_read; /* reads go without Accept: it refused ours, or stayed silent */
 	bool failing;	/* a write failed and others are in flight: no new ones until they are back */
 	bool forgotten; /* another owner has it: freed once nothing is in flight */
 	uint8_t endpoint_len;
@@ -123,6 +126,7 @@ struct operation {
 	lwm2m_done *done; /* NULL: nobody asked */
 	void *ctx;
 	struct timer timeout;
+	uint64_t spare_ms; /* of the time it has, kept for a second try without Accept */
 	struct coap_exchange *exchange;
 	struct effect *effect; /* the write it waits for */
 	enum lwm2m_operation kind;
@@ -132,9 +136,13 @@ struct operation {
 	uint16_t path_format;
 	struct coap_token token; /* Observe and its ends: of the observation */
 	uint16_t accept;
-	bool accept_chosen; /* by us: may be dropped if the device refuses it */
-	bool observed;	    /* the first response had an Observe option ... */
-	uint32_t sequence;  /* ... with this value */
+	bool accept_chosen;    /* by us: may be dropped if the device refuses it */
+	bool bare;	       /* goes without the Accept that we had chosen */
+	bool write_chosen;     /* by us: another may be tried */
+	bool single;	       /* writes one value of one resource */
+	uint8_t write_refused; /* formats that it did not take */
+	bool observed;	       /* the first response had an Observe option ... */
+	uint32_t sequence;     /* ... with this value */
 	struct outgoing out;
 	struct arriving in;
 	struct coap_reply_to reply; /* NOTIFICATION: the message that began it */
@@ -290,13 +298,20 @@ bool transfer_begins(const struct coap_message *m);
 
 /* ---- choose.c ---- */
 
+/* Nothing is known of what it understands. */
+void choose_reset(struct device *d);
 /* Accept of a read, COAP_FORMAT_NONE: none (D4). */
-uint16_t choose_accept(const struct registration *r);
+uint16_t choose_accept(const struct device *d, const struct registration *r);
 /* Format of composites: of their paths, values and answers. */
 uint16_t choose_composite(const struct registration *r);
 /* Format of a write (D5). */
-uint16_t choose_write(const struct registration *r, const struct path *path, const struct record *items,
-		      size_t count);
+uint16_t choose_write(const struct device *d, const struct registration *r, const struct path *path,
+		      const struct record *items, size_t count);
+/* What to write in after these (bit per place in the table of formats) were refused; COAP_FORMAT_NONE:
+ * nothing is left. */
+uint16_t choose_next_write(const struct registration *r, uint8_t *refused, uint16_t format);
+/* The device answered: what we chose, it understands. */
+void choose_learn(struct operation *op, uint8_t code);
 
 /* ---- attributes.c ---- */
 

@@ -229,6 +229,7 @@ struct device *device_new(struct lwm2m_server *s, struct span endpoint)
 	d->hot.fence = s->config.fence;
 	d->hot.fence.gen = 1;
 	list_init(&d->operations);
+	choose_reset(d);
 	coap_peer_init(&s->coap, &d->peer, &(struct address){0}, &s->config.coap);
 	if (!slot_take(s, d)) {
 		free(d);

@@ -147,10 +147,30 @@ void operation_settled(struct operation *op, bool stored)
 		device_reissue(d);
 }
 
+/* Without an Accept the device answers in a format of its own (D4). */
+static bool send_without_accept(struct operation *op)
+{
+	op->accept = COAP_FORMAT_NONE;
+	op->accept_chosen = false;
+	op->bare = true;
+	return operation_send(op) == 0;
+}
+
 void operation_expired(struct timer *t, uint64_t now_ms)
 {
-	(void)now_ms;
-	operation_end(container_of(t, struct operation, timeout), LWM2M_TIMEOUT, "no answer in time");
+	struct operation *op = container_of(t, struct operation, timeout);
+	struct lwm2m_server *s = op->device->server;
+	uint64_t spare_ms = op->spare_ms;
+
+	op->spare_ms = 0;
+	if (spare_ms > 0 && op->exchange && !op->in.blocks) {
+		coap_cancel(&s->coap, op->exchange, now_ms);
+		op->exchange = NULL;
+		timer_set(s->timers, t, now_ms + spare_ms, operation_expired);
+		if (send_without_accept(op))
+			return;
+	}
+	operation_end(op, LWM2M_TIMEOUT, "no answer in time");
 }
 
 /* ---- sending ---- */
@@ -306,14 +326,56 @@ static void operation_answered(struct operation *op, const struct coap_message *
 	operation_finish(op, &answer);
 }
 
-/* Without an Accept the device answers in a format of its own (D4). */
-static bool retry_without_accept(struct operation *op, const struct coap_message *m)
+/* What is written is read back from our own message and written in the next format (D5). */
+static bool rewrite(struct operation *op, uint16_t format, const struct registration *reg)
 {
-	if (m->code != COAP_NOT_ACCEPTABLE || !op->accept_chosen)
+	_cleanup_buffer_ struct buffer body = buffer_of(LWM2M_BODY_MAX);
+	struct lwm2m_server *s = op->device->server;
+	struct declared_object declared[64];
+	struct model model = registration_model(reg, s->registry, declared, ARRAY_SIZE(declared));
+	struct codec_context c = {.model = &model,
+				  .base = op->path,
+				  .root = reg->root,
+				  .now_ms = server_wall(s),
+				  .arena = &s->arena};
+	struct records records = records_of(&s->arena);
+	struct blob *again;
+
+	arena_reset(&s->arena);
+	if (codec_decode(&c, op->out.format, blob_span(op->out.body), &records) != CODEC_OK)
 		return false;
-	op->accept = COAP_FORMAT_NONE;
-	op->accept_chosen = false;
-	return operation_send(op) == 0;
+	records_sort(&records);
+	if (codec_encode(&c, format, records.items, records.count, &body) != CODEC_OK)
+		return false;
+	again = blob_copy(buffer_span(&body));
+	if (!again)
+		return false;
+	free(op->out.body);
+	op->out = (struct outgoing){.format = format, .body = again};
+	return true;
+}
+
+static bool retry_in_next_format(struct operation *op)
+{
+	struct registration reg;
+	uint16_t format = op->out.format;
+
+	if (!device_latest(op->device, &reg))
+		return false;
+	while ((format = choose_next_write(&reg, &op->write_refused, format)) != COAP_FORMAT_NONE)
+		if (rewrite(op, format, &reg))
+			return operation_send(op) == 0;
+	return false;
+}
+
+/* The device does not know the format that we chose: is there another? */
+static bool retry_otherwise(struct operation *op, const struct coap_message *m)
+{
+	if (m->code == COAP_NOT_ACCEPTABLE && op->accept_chosen)
+		return send_without_accept(op);
+	if (m->code == COAP_UNSUPPORTED_CONTENT_FORMAT && op->write_chosen)
+		return retry_in_next_format(op);
+	return false;
 }
 
 static void response_came(struct operation *op, const struct coap_message *m)
@@ -321,8 +383,9 @@ static void response_came(struct operation *op, const struct coap_message *m)
 	struct coap_message whole;
 
 	device_heard(op->device);
-	if (retry_without_accept(op, m))
+	if (retry_otherwise(op, m))
 		return;
+	choose_learn(op, m->code);
 	if (!op->in.blocks)
 		op->observed = coap_find_uint(m, COAP_OPTION_OBSERVE, &op->sequence);
 	switch (transfer_take(op, m, &whole)) {

@@ -60,6 +60,7 @@ static void register_settled(struct effect *e, bool stored)
 	free(d->fresh);
 	d->fresh = NULL;
 	d->fresh_count = 0;
+	choose_reset(d);
 	(void)device_locate(d, &e->reply.address);
 	device_heard(d);
 	device_arm(d, 0);

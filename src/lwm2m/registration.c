@@ -144,12 +144,15 @@ static uint8_t parse_links(struct parse *p, struct span payload)
 		struct link_param rt;
 		struct span root = link.target;
 
+		if (!link.target.data)
+			continue; /* an item without target, as old lists have them: no link */
 		count++;
 		if (!link_param_find(&link, "rt", &rt) || !span_is(rt.value, "oma.lwm2m"))
 			continue;
 		while (root.len > 0 && root.data[root.len - 1] == '/')
 			root.len--;
-		p->out->root = root;
+		if (root.len < 2 || root.data[1] < '0' || root.data[1] > '9') /* a root is no object */
+			p->out->root = root;
 	}
 	if (next == LINK_ERROR)
 		return refuse(p, COAP_BAD_REQUEST, "object list is not link-format");

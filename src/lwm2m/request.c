@@ -62,7 +62,8 @@ static int check_request(const struct lwm2m_request *r, char error[160])
 
 /* ---- what is sent ---- */
 
-static uint16_t write_format(const struct registration *reg, const struct lwm2m_request *r)
+static uint16_t write_format(struct operation *op, const struct registration *reg,
+			     const struct lwm2m_request *r)
 {
 	if (r->format != FORMAT_NONE)
 		return r->format;
@@ -71,7 +72,9 @@ static uint16_t write_format(const struct registration *reg, const struct lwm2m_
 		return FORMAT_TLV;
 	if (r->operation == LWM2M_WRITE_COMPOSITE)
 		return choose_composite(reg);
-	return choose_write(reg, &r->path, r->records, r->record_count);
+	op->single = r->record_count == 1 && r->path.depth >= PATH_RESOURCE;
+	op->write_chosen = r->operation != LWM2M_CREATE;
+	return choose_write(op->device, reg, &r->path, r->records, r->record_count);
 }
 
 static int encode_records(struct operation *op, const struct registration *reg, const struct lwm2m_request *r,
@@ -91,7 +94,7 @@ static int encode_records(struct operation *op, const struct registration *reg, 
 
 	if (r->operation == LWM2M_CREATE && r->instance == PATH_ID_NONE && r->record_count > 0)
 		c.base = path_up_to(r->records[0].path, PATH_INSTANCE);
-	op->out.format = write_format(reg, r);
+	op->out.format = write_format(op, reg, r);
 	arena_reset(&s->arena);
 	err = codec_encode(&c, op->out.format, r->records, r->record_count, &body);
 	if (err < 0)
@@ -153,7 +156,7 @@ static void choose_accept_of(struct operation *op, const struct registration *re
 		return;
 	op->accept = r->format != FORMAT_NONE	   ? r->format
 		     : definitions[op->kind].lists ? choose_composite(reg)
-						   : choose_accept(reg);
+						   : choose_accept(op->device, reg);
 	op->accept_chosen = r->format == FORMAT_NONE && op->accept != COAP_FORMAT_NONE;
 }
 
@@ -247,7 +250,9 @@ int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_r
 		operation_free(op);
 		return err;
 	}
-	timer_set(s->timers, &op->timeout, server_now(s) + r->timeout_ms, operation_expired);
+	/* Half of the time for an Accept that this device never answered; then once more without (D4). */
+	op->spare_ms = op->accept_chosen && d->good_read != op->accept ? r->timeout_ms / 2 : 0;
+	timer_set(s->timers, &op->timeout, server_now(s) + r->timeout_ms - op->spare_ms, operation_expired);
 	s->stats.requests++;
 	*ticket = op->ticket;
 	return 0;

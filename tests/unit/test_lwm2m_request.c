@@ -135,6 +135,101 @@ static void a_format_of_our_choice_that_is_refused_is_left_out(void **state)
 	bench_free(b);
 }
 
+static uint16_t accept_of(const struct coap_message *m)
+{
+	return coap_format(m, COAP_OPTION_ACCEPT);
+}
+
+static void silence_on_our_accept_is_tried_once_without(void **state)
+{
+	char location[32];
+	struct bench *b = registered(location);
+	struct coap_message m;
+
+	(void)state;
+	ask(b, LWM2M_READ, "/3/0", "");
+	m = bench_receive(b);
+	assert_int_equal(accept_of(&m), FORMAT_SENML_CBOR);
+	bench_advance(b, 2600);
+	b->sent_read = b->sent_count - 1;
+	m = bench_receive(b);
+	assert_int_equal(accept_of(&m), COAP_FORMAT_NONE);
+	bench_answer(b, &m, COAP_CONTENT, "x", -1);
+	assert_int_equal(b->answers, 1);
+	ask(b, LWM2M_READ, "/3/0", ""); /* remembered ... */
+	m = bench_receive(b);
+	assert_int_equal(accept_of(&m), COAP_FORMAT_NONE);
+	bench_answer(b, &m, COAP_CONTENT, "x", -1);
+	bench_register(b, 2, QUERY, location); /* ... until it registers anew */
+	ask(b, LWM2M_READ, "/3/0", "");
+	m = bench_receive(b);
+	assert_int_equal(accept_of(&m), FORMAT_SENML_CBOR);
+	bench_answer(b, &m, COAP_CONTENT, "x", -1);
+	ask(b, LWM2M_READ, "/3/0", ""); /* a format that was answered gets all the time there is */
+	bench_receive(b);
+	bench_advance(b, 4900);
+	assert_int_equal(b->answers, 3);
+	for (m = bench_receive(b); !bench_silent(b); m = bench_receive(b))
+		assert_int_equal(accept_of(&m), FORMAT_SENML_CBOR);
+	bench_advance(b, 200);
+	assert_int_equal(b->answer.outcome, LWM2M_TIMEOUT);
+	bench_free(b);
+}
+
+/* Starts a Write of an integer to /1/0/1. */
+static void write_lifetime(struct bench *b)
+{
+	const struct record record = {.path = bench_path("/1/0/1"),
+				      .value = {.type = VALUE_INTEGER, .integer = 120}};
+	struct lwm2m_request r = {.operation = LWM2M_WRITE,
+				  .path = record.path,
+				  .format = FORMAT_NONE,
+				  .records = &record,
+				  .record_count = 1,
+				  .timeout_ms = 5000};
+	char error[160];
+	uint64_t ticket;
+
+	assert_int_equal(lwm2m_request(b->server, lwm2m_find(b->server, span_str("dev-1")), &r,
+				       bench_answered, b, &ticket, error),
+			 0);
+}
+
+static void a_write_goes_on_to_the_next_format_that_the_device_takes(void **state)
+{
+	static const uint8_t tlv[] = {0xC1, 0x01, 0x78};
+	char location[32];
+	struct bench *b = registered(location);
+	struct coap_message m;
+
+	(void)state;
+	write_lifetime(b);
+	m = bench_receive(b);
+	assert_int_equal(coap_format(&m, COAP_OPTION_CONTENT_FORMAT), FORMAT_TEXT);
+	assert_true(span_is(m.payload, "120"));
+	bench_answer(b, &m, COAP_UNSUPPORTED_CONTENT_FORMAT, NULL, -1);
+	m = bench_receive(b);
+	assert_int_equal(coap_format(&m, COAP_OPTION_CONTENT_FORMAT), FORMAT_SENML_CBOR);
+	bench_answer(b, &m, COAP_UNSUPPORTED_CONTENT_FORMAT, NULL, -1);
+	m = bench_receive(b);
+	assert_int_equal(coap_format(&m, COAP_OPTION_CONTENT_FORMAT), FORMAT_TLV);
+	assert_true(span_equal(m.payload, span_of(tlv, sizeof(tlv))));
+	bench_answer(b, &m, COAP_CHANGED, NULL, -1);
+	assert_int_equal(b->answers, 1);
+	assert_int_equal(b->answer.code, COAP_CHANGED);
+	write_lifetime(b);
+	m = bench_receive(b); /* remembered */
+	assert_int_equal(coap_format(&m, COAP_OPTION_CONTENT_FORMAT), FORMAT_TLV);
+	bench_answer(b, &m, COAP_UNSUPPORTED_CONTENT_FORMAT, NULL, -1);
+	for (unsigned i = 0; i < 2; i++) {
+		m = bench_receive(b);
+		bench_answer(b, &m, COAP_UNSUPPORTED_CONTENT_FORMAT, NULL, -1);
+	}
+	assert_int_equal(b->answers, 2); /* none is left */
+	assert_int_equal(b->answer.code, COAP_UNSUPPORTED_CONTENT_FORMAT);
+	bench_free(b);
+}
+
 static void errors_of_the_device_are_answers(void **state)
 {
 	char location[32];
@@ -592,6 +687,8 @@ int main(void)
 		cmocka_unit_test(an_alternate_path_is_put_in_front),
 		cmocka_unit_test(a_device_of_1_0_is_asked_without_accept),
 		cmocka_unit_test(a_format_of_our_choice_that_is_refused_is_left_out),
+		cmocka_unit_test(silence_on_our_accept_is_tried_once_without),
+		cmocka_unit_test(a_write_goes_on_to_the_next_format_that_the_device_takes),
 		cmocka_unit_test(errors_of_the_device_are_answers),
 		cmocka_unit_test(a_request_ends_in_time_and_only_once),
 		cmocka_unit_test(a_new_registration_cancels_what_waits),

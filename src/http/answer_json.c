@@ -103,8 +103,10 @@ static int success_json(struct json *j, const struct answer_context *c, const st
 		return content_json(j, c, answer, error);
 	case LWM2M_DISCOVER:
 		json_key(j, "objectLinks");
-		links_json(j, answer->payload);
-		return 0;
+		if (links_json(j, answer->payload))
+			return 0;
+		snprintf(error, ANSWER_ERROR, "the content is no link-format");
+		return 1;
 	case LWM2M_CREATE:
 		if (answer->location.len)
 			json_member_text(j, "location", answer->location);

@@ -48,13 +48,14 @@ static void link_params_json(struct json *j, struct span raw)
 	json_close(j, '}');
 }
 
-void links_json(struct json *j, struct span links)
+bool links_json(struct json *j, struct span links)
 {
 	struct link_reader reader = link_reader_of(links);
+	enum link_next next;
 	struct link link;
 
 	json_open(j, '[');
-	while (link_next(&reader, &link) == LINK_OK) {
+	while ((next = link_next(&reader, &link)) == LINK_OK) {
 		if (!link.target.data)
 			continue;
 		json_open(j, '{');
@@ -64,6 +65,7 @@ void links_json(struct json *j, struct span links)
 		json_close(j, '}');
 	}
 	json_close(j, ']');
+	return next == LINK_END;
 }
 
 /* The name of the first of `extra`, to see whether a later one repeats it. */

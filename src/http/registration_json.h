@@ -17,8 +17,9 @@ struct registration_view {
 };
 void registration_json(struct json *j, const struct registration_view *v);
 
-/* [{"url":"/3","attributes":{"ver":"1.1"}}, ...]: up to where `links` is no link-format any more. */
-void links_json(struct json *j, struct span links);
+/* [{"url":"/3","attributes":{"ver":"1.1"}}, ...]: up to where `links` is no link-format any more; false if
+ * there is such a place. */
+bool links_json(struct json *j, struct span links);
 
 /* What an Update carried (`flags`: UPDATE_*), as member of an UPDATED event. */
 void registration_update_json(struct json *j, const struct registration *r, unsigned flags);

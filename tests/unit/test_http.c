@@ -510,6 +510,29 @@ static void a_connection_serves_many_requests(void **state)
 	assert_answer(200, "ready");
 }
 
+/* The limit for idle connections does not count while a request waits for its device. */
+static void a_device_may_take_longer_than_an_idle_connection(void **state)
+{
+	struct client *idle;
+
+	(void)state;
+	client_close(c);
+	c = NULL;
+	bench_stop();
+	bench.closed = false;
+	bench.config.idle_s = 1;
+	bench_start();
+	idle = client_open();
+	c = client_open();
+	begin("GET /api/clients/dev-1/3/0/0?timeout=10", "\r\n");
+	bench_pass(2500);
+	assert_true(client_ended(idle));
+	assert_false(client_ended(c));
+	end((struct lwm2m_answer){.outcome = LWM2M_TIMEOUT});
+	assert_answer(504, "Request timeout");
+	client_close(idle);
+}
+
 static void many_clients_wait_at_once(void **state)
 {
 	struct client *waiting[20];
@@ -857,6 +880,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_cannot_be_cancelled_outlives_its_client, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_connection_serves_many_requests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_device_may_take_longer_than_an_idle_connection, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(many_clients_wait_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(head_is_get_without_a_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bodies_are_bounded, set_up, tear_down),

@@ -167,8 +167,10 @@ static void shows_attributes_as_raw_text(void **state)
 	assert_string_equal(written(), "[{\"url\":\"/\",\"attributes\":{\"x\":\"1\",\"ct\":\"112\"}}]");
 	links_json(&json, span_str("lwm2m=\"1.0\",</0/0>"));
 	assert_string_equal(written(), "[{\"url\":\"/0/0\",\"attributes\":{}}]");
-	links_json(&json, (struct span){0});
+	assert_true(links_json(&json, (struct span){0}));
 	assert_string_equal(written(), "[]");
+	assert_false(links_json(&json, span_str("</3>,nonsense</4>")));
+	assert_string_equal(written(), "[{\"url\":\"/3\",\"attributes\":{}}]");
 }
 
 /* ---- answers ---- */
@@ -285,6 +287,13 @@ static void what_makes_no_sense_is_an_error(void **state)
 						      .payload = span_str("[]")}),
 			 1);
 	assert_true(error[0] != 0);
+	out.len = 0;
+	assert_int_equal(answer(LWM2M_DISCOVER, "/3",
+				(struct lwm2m_answer){.code = COAP_CONTENT,
+						      .format = FORMAT_LINK,
+						      .payload = span_str("nonsense")}),
+			 1);
+	assert_string_equal(error, "the content is no link-format");
 }
 
 /* ---- events ---- */

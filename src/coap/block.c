@@ -8,7 +8,7 @@
  * hash of the peer's address, the method and all path and query options, 64 bits wide, so that nothing but
  * that hash and the bytes is kept, and strangers cannot make two transfers meet.
  *
- * Leaves out what a client does with blocks (lwm2m/transfer.c), because that is part of an operation's life.
+ * Leaves out bodies that go out: block_out.c, and what belongs to an operation's life, lwm2m/transfer.c.
  */
 
 #include "coap/block.h"
@@ -171,7 +171,7 @@ enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct addres
 	if (m->payload.len > coap_block_size(b->szx) ||
 	    (b->more && m->payload.len != coap_block_size(b->szx)))
 		return COAP_ASSEMBLY_BAD;
-	if (t && b->num == 0 && !(t->last == 0 && t->body.len == m->payload.len && b->more)) {
+	if (t && b->num == 0 && !(b->more && span_equal(buffer_span(&t->body), m->payload))) {
 		transfer_free(t); /* the peer begins again */
 		t = NULL;
 	}

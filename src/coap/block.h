@@ -78,3 +78,47 @@ void coap_assemblies_deinit(struct coap_assemblies *a);
 enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct address *from,
 				  const struct coap_message *m, const struct coap_block *b, uint64_t now_ms,
 				  struct buffer *body);
+
+/* ---- bodies that go out ---- */
+
+enum { COAP_BODY_ETAG = 4 };
+
+enum coap_served {
+	COAP_SERVED,	    /* all of the body is in the message */
+	COAP_SERVED_BLOCK,  /* one block of several: keep the body for the others */
+	COAP_SERVED_BEYOND, /* asked for what is behind the end: answer 4.00; nothing was added */
+};
+/*
+ * Puts `body`, or as much of it as one block takes, into a response: with Block2, an ETag of the whole and
+ * Size2 if it takes several (RFC 7959, 2.4). `asked` is the Block2 option of the request, NULL if it had
+ * none; its size is kept to. The message borrows from `body` and `etag`, and must have room for three
+ * options.
+ */
+enum coap_served coap_serve_body(struct coap_message *m, struct span body, const struct coap_block *asked,
+				 const struct siphash_key *key, uint8_t etag[COAP_BODY_ETAG]);
+
+/* A body that goes out with a request, in blocks if one message does not take it (Block1). */
+struct coap_upload {
+	struct buffer body; /* owned */
+	size_t sent;	    /* what the server has */
+	uint8_t szx;
+	uint8_t restarts;
+	bool blocks;
+};
+
+enum coap_upload_step {
+	COAP_UPLOAD_ENDED,  /* the response is the answer to the whole */
+	COAP_UPLOAD_NEXT,   /* make the same request once more, and fill it anew */
+	COAP_UPLOAD_BROKEN, /* this server and we do not come together */
+};
+
+/* Takes `body`; what was there before is freed. */
+void coap_upload_begin(struct coap_upload *u, struct buffer body);
+void coap_upload_deinit(struct coap_upload *u);
+/* Adds the payload, with Block1 and Size1 if it goes in blocks. The message borrows. -ENOSPC. */
+int coap_upload_fill(const struct coap_upload *u, struct coap_message *m) NODISCARD;
+/*
+ * What a response means: 2.31 goes on, 4.08 begins again, 4.13 begins again with the smaller blocks it asks
+ * for (RFC 7959, 2.9); all else is the answer.
+ */
+enum coap_upload_step coap_upload_take(struct coap_upload *u, const struct coap_message *response);

@@ -207,7 +207,7 @@ class Peer:
                 return m
             if m is not None:
                 seen.append(m)
-        raise AssertionError(f"expected message did not come within {timeout} s; came: {seen}")
+        raise AssertionError(f"expected message did not come within {timeout} s; came last: {seen[-5:]}")
 
     def silence(self, seconds=0.3):
         """Fails if anything comes."""

@@ -22,7 +22,8 @@ enum coap_block_found coap_find_block(const struct coap_message *m, uint16_t opt
 	if (!coap_find_uint(m, option, &value))
 		return COAP_BLOCK_ABSENT;
 	*out = (struct coap_block){value >> 4, (value & 8) != 0, value & 7};
-	return out->szx > COAP_SZX_MAX ? COAP_BLOCK_BAD : COAP_BLOCK_FOUND;
+	/* More than 20 bits of number take four bytes, one more than the option may have (RFC 7959, 2.2). */
+	return out->szx > COAP_SZX_MAX || out->num > COAP_BLOCK_NUM_MAX ? COAP_BLOCK_BAD : COAP_BLOCK_FOUND;
 }
 
 int coap_add_block(struct coap_message *m, uint16_t option, const struct coap_block *b)

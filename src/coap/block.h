@@ -33,7 +33,7 @@ static inline size_t coap_block_offset(const struct coap_block *b)
 enum coap_block_found {
 	COAP_BLOCK_ABSENT,
 	COAP_BLOCK_FOUND,
-	COAP_BLOCK_BAD, /* reserved size: 4.00 (RFC 7959, 2.2) */
+	COAP_BLOCK_BAD, /* reserved size, number of more than 20 bits: 4.00 (RFC 7959, 2.2) */
 };
 /* `option` is COAP_OPTION_BLOCK1 or COAP_OPTION_BLOCK2. */
 enum coap_block_found coap_find_block(const struct coap_message *m, uint16_t option, struct coap_block *out);

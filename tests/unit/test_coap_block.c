@@ -42,6 +42,7 @@ static void test_option(void **state)
 		{0x0F, COAP_BLOCK_BAD, {0, true, 7}},
 		{0x13, COAP_BLOCK_FOUND, {1, false, 3}},
 		{0xFFFFFE, COAP_BLOCK_FOUND, {COAP_BLOCK_NUM_MAX, true, 6}},
+		{0x1000006, COAP_BLOCK_BAD, {COAP_BLOCK_NUM_MAX + 1, false, 6}},
 	};
 
 	(void)state;

@@ -13,6 +13,7 @@
 #include "daemon/node.h"
 
 #include "base/clock.h"
+#include "daemon/models.h"
 #include "http/http.h"
 #include "lwm2m/server.h"
 #include "net/udp.h"
@@ -290,6 +291,7 @@ static int start_http(struct node *n)
 	config.connections_max = (unsigned)n->settings->http_connections_max;
 	config.body_max = n->settings->http_body_max;
 	config.insecure_allow_remote = n->settings->http_insecure_allow_remote;
+	config.registry = n->registry;
 	config.southbound = n->southbound;
 	config.southbound_count = n->listener_count;
 	err = http_new(&config, &n->loop, n->server, n->store, &n->log, udp_totals, n, &n->http);
@@ -414,6 +416,8 @@ static int start(struct node *n)
 		err = open_listeners(n);
 	if (!err)
 		err = open_store(n);
+	if (!err)
+		err = models_load(n->registry, n->settings->models_directory, n->store, &n->loop, &n->log);
 	if (!err)
 		err = start_server(n);
 	if (!err)

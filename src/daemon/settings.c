@@ -70,6 +70,10 @@ static const struct setting settings[] = {
 	{"lwm2m", "requests-max", 0, SETTING_UINT, AT(requests_max), 1, 1000000, NULL, "20000", "NUMBER",
 	 "How many requests to devices may be in work, all devices together. More are refused."},
 
+	{"models", "directory", 0, SETTING_STRING, AT(models_directory), .placeholder = "DIRECTORY",
+	 .help = "Object definitions to load at the start: all files *.xml (OMA DDF, as in the LwM2M "
+		 "registry) in this directory. More can be put while the server runs (PUT /api/models)."},
+
 	{"http", "listen", 0, SETTING_STRING, AT(http_listen), .fallback = "127.0.0.1:8080",
 	 .placeholder = "ADDRESS", .help = "Address of the northbound interface (REST, events, metrics)."},
 	{"http", "insecure-allow-remote", 0, SETTING_BOOL, AT(http_insecure_allow_remote), .fallback = "no",

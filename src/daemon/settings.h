@@ -17,6 +17,8 @@ struct daemon_settings {
 	bool strict;
 	uint64_t default_lifetime_s, lifetime_grace_ms, awake_ms, devices_max, requests_max;
 
+	char *models_directory;
+
 	char *http_listen;
 	bool http_insecure_allow_remote;
 	uint64_t http_connections_max, http_body_max;

@@ -16,6 +16,11 @@ http_handler api_observe, api_observe_cancel;
 http_handler api_composite_read, api_composite_write, api_composite_observe, api_composite_cancel;
 /* api_models.c */
 http_handler api_objectspecs;
+/* One definition, as GET /api/objectspecs has it. */
+struct json;
+void object_spec_json(struct json *j, const struct object_def *def);
+/* api_registry.c */
+http_handler api_models_list, api_model_get, api_model_put, api_model_remove;
 /* status.c */
 http_handler api_server_endpoint, status_page, status_health, status_ready;
 /* metrics.c */

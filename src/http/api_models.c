@@ -57,7 +57,7 @@ static void resource_json(struct json *j, const struct resource_def *def)
 	json_close(j, '}');
 }
 
-static void object_json(struct json *j, const struct object_def *def)
+void object_spec_json(struct json *j, const struct object_def *def)
 {
 	char urn[64];
 
@@ -102,7 +102,7 @@ void api_objectspecs(struct http_request *r)
 		last = def->id;
 		of_device = model_object(&model, def->id);
 		if (of_device)
-			object_json(&json, of_device);
+			object_spec_json(&json, of_device);
 	}
 	json_close(&json, ']');
 	request_reply(r, MHD_HTTP_OK, TYPE_JSON, &text);

@@ -42,6 +42,7 @@ struct http_config {
 	unsigned streams_max;	   /* event streams: 256, never more than half of the connections */
 	size_t event_backlog_max;  /* bytes that wait for one event stream: 1 MiB */
 	uint64_t (*wall_ms)(void); /* Unix time, replaceable in tests */
+	struct registry *registry; /* of the server: models are put into it; borrowed until closed */
 	const struct http_southbound *southbound; /* borrowed until closed */
 	size_t southbound_count;
 };

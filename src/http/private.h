@@ -91,6 +91,7 @@ struct http_request {
 	const struct path *paths; /* composites: in the arena */
 	size_t path_count;
 	struct detached *detached;
+	struct model_change *change; /* of the definitions, see api_registry.c */
 };
 
 /* ---- answers: exactly one per request, from the handler or later ---- */
@@ -103,6 +104,9 @@ void request_busy(struct http_request *r, const char *format, ...) PRINTF_LIKE(2
 /* A body that is read as the client takes it. `ctx` is freed with `free_ctx`, also if this fails. */
 void request_stream(struct http_request *r, const char *type, size_t block, bool until_close,
 		    MHD_ContentReaderCallback read, void *ctx, MHD_ContentReaderFreeCallback free_ctx);
+
+/* On routes of our own: application/problem+json (RFC 9457). `detail` may hold what came in. */
+void request_problem(struct http_request *r, unsigned status, const char *title, const char *detail);
 
 extern const char TYPE_JSON[], TYPE_TEXT[];
 

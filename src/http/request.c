@@ -12,6 +12,8 @@
 #include "http/guard.h"
 #include "http/private.h"
 
+#include "http/json.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -85,6 +87,19 @@ void request_text(struct http_request *r, unsigned status, const char *format, .
 	va_start(args, format);
 	text_va(r, status, format, args);
 	va_end(args);
+}
+
+void request_problem(struct http_request *r, unsigned status, const char *title, const char *detail)
+{
+	struct buffer text = buffer_of(4096);
+	struct json json = json_to(&text);
+
+	json_open(&json, '{');
+	json_member_str(&json, "title", title);
+	json_member_uint(&json, "status", status);
+	json_member_str(&json, "detail", detail);
+	json_close(&json, '}');
+	request_reply(r, status, "application/problem+json", &text);
 }
 
 void request_busy(struct http_request *r, const char *format, ...)

@@ -88,6 +88,7 @@ static const struct {
 };
 
 struct parse {
+	enum object_origin origin;
 	XML_Parser parser;
 	struct arena arena; /* all text until the file is done */
 	struct buffer text;
@@ -202,7 +203,8 @@ static bool version_of(struct span text, struct object_version *out)
 
 static void object_done(struct parse *p)
 {
-	struct object_def o = {.multiple = span_is(p->object[OBJECT_MULTIPLE], "Multiple"),
+	struct object_def o = {.origin = (uint8_t)p->origin,
+			       .multiple = span_is(p->object[OBJECT_MULTIPLE], "Multiple"),
 			       .mandatory = span_is(p->object[OBJECT_MANDATORY], "Mandatory"),
 			       .name = text_of(p->object[OBJECT_NAME]),
 			       .description = text_of(p->object[OBJECT_DESCRIPTION])};
@@ -386,9 +388,10 @@ static int take_definitions(struct parse *p, struct registry *r, size_t *count)
 	return err;
 }
 
-int ddf_load(struct registry *r, struct span xml, size_t *count, char error[DDF_ERROR])
+int ddf_load(struct registry *r, struct span xml, enum object_origin origin, size_t *count,
+	     char error[DDF_ERROR])
 {
-	struct parse p = {.field = -1, .text = buffer_of(TEXT_MAX), .error = error};
+	struct parse p = {.origin = origin, .field = -1, .text = buffer_of(TEXT_MAX), .error = error};
 	int err;
 
 	error[0] = 0;

@@ -18,4 +18,5 @@ enum ddf_outcome {
  * or none. *count says how many there are. Document types and entities are refused, nothing outside of `xml`
  * is ever read. Returns an enum ddf_outcome or -ENOMEM.
  */
-int ddf_load(struct registry *r, struct span xml, size_t *count, char error[DDF_ERROR]);
+int ddf_load(struct registry *r, struct span xml, enum object_origin origin, size_t *count,
+	     char error[DDF_ERROR]);

@@ -125,9 +125,41 @@ static int add_builtin(struct registry *r, const struct builtin_object *o, const
 	return registry_take(r, def);
 }
 
+/* A built-in definition again, if there is one of this version. */
+static void restore_builtin(struct registry *r, uint16_t object, struct object_version version)
+{
+	for (size_t i = 0; i < builtin_object_count; i++) {
+		const struct builtin_object *o = &builtin_objects[i];
+
+		for (size_t v = 0; o->id == object && v < o->version_count; v++)
+			if (version.major == 1 && o->versions[v].minor == version.minor)
+				(void)add_builtin(r, o, &o->versions[v]);
+	}
+}
+
+bool registry_remove(struct registry *r, uint16_t object, struct object_version version,
+		     enum object_origin origin)
+{
+	uint32_t key = key_of(object, version);
+	size_t at = count_up_to(r, key);
+
+	if (at == 0 || key_at(r, at - 1) != key || r->index[at - 1]->origin != origin)
+		return false;
+	free(r->index[at - 1]);
+	memmove(&r->index[at - 1], &r->index[at], (r->count - at) * sizeof(r->index[0]));
+	r->count--;
+	restore_builtin(r, object, version);
+	return true;
+}
+
+struct registry *registry_new_empty(void)
+{
+	return calloc(1, sizeof(struct registry));
+}
+
 struct registry *registry_new(void)
 {
-	struct registry *r = calloc(1, sizeof(*r));
+	struct registry *r = registry_new_empty();
 
 	if (!r)
 		return NULL;

@@ -25,8 +25,15 @@ struct object_version {
 	uint8_t major, minor;
 };
 
+enum object_origin {
+	ORIGIN_BUILTIN, /* comes with the program */
+	ORIGIN_FILE,	/* the operator's directory of definitions */
+	ORIGIN_STORED,	/* given by the northbound interface, kept in the store */
+};
+
 struct object_def {
 	uint16_t id;
+	uint8_t origin;			     /* enum object_origin */
 	struct object_version version;	     /* 1.0 if the definition has none */
 	struct object_version lwm2m_version; /* the enabler it came with */
 	bool multiple;
@@ -41,6 +48,8 @@ struct registry;
 
 /* All built-in definitions (objects 0-7 in their versions, 3303). NULL if memory is out. */
 struct registry *registry_new(void) NODISCARD;
+/* The same without any. */
+struct registry *registry_new_empty(void) NODISCARD;
 struct registry *registry_free(struct registry *r);
 /*
  * Adds a definition, or puts it in the place of the one with the same object and version. It is one block on
@@ -51,6 +60,12 @@ int registry_take(struct registry *r, struct object_def *definition) NODISCARD;
  * object). */
 const struct object_def *registry_find(const struct registry *r, uint16_t object,
 				       struct object_version version);
+/*
+ * Takes the definition of exactly this version away; a built-in one that it stood for comes back. False if
+ * there is none of this origin.
+ */
+bool registry_remove(struct registry *r, uint16_t object, struct object_version version,
+		     enum object_origin origin);
 /* All definitions, ascending by id and version: NULL at the end. */
 const struct object_def *registry_at(const struct registry *r, size_t index);
 const struct resource_def *object_resource(const struct object_def *o, uint16_t resource);

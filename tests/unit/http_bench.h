@@ -86,6 +86,13 @@ static struct {
 	void (*grown)(void *ctx);
 	void *grown_ctx;
 	bool unhealthy;
+
+	/* the last change of a document, waiting */
+	store_document_fn *document_done;
+	void *document_ctx;
+	char document_name[64];
+	bool document_removed;
+	int document_refuse; /* what the calls return */
 } bench;
 
 /* ---- the device manager ---- */
@@ -251,6 +258,47 @@ int store_events_read(struct store *s, struct store_cursor after, size_t count, 
 	assert_true(bench.read_count < BENCH_READS);
 	bench.reads[bench.read_count++] = (struct bench_read){after, count, done, ctx};
 	return 0;
+}
+
+static inline int bench_document(enum store_document kind, struct span name, bool removed,
+				 store_document_fn *done, void *ctx)
+{
+	assert_int_equal(kind, STORE_MODEL);
+	assert_null(bench.document_done);
+	snprintf(bench.document_name, sizeof(bench.document_name), "%.*s", (int)name.len,
+		 (const char *)name.data);
+	if (bench.document_refuse)
+		return bench.document_refuse;
+	bench.document_removed = removed;
+	bench.document_done = done;
+	bench.document_ctx = ctx;
+	return 0;
+}
+
+int store_document_put(struct store *s, enum store_document kind, struct span name, struct span body,
+		       uint64_t expected, store_document_fn *done, void *ctx)
+{
+	(void)s;
+	assert_true(body.len > 0);
+	assert_int_equal(expected, UINT64_MAX);
+	return bench_document(kind, name, false, done, ctx);
+}
+
+int store_document_delete(struct store *s, enum store_document kind, struct span name,
+			  store_document_fn *done, void *ctx)
+{
+	(void)s;
+	return bench_document(kind, name, true, done, ctx);
+}
+
+/* The change of a document ends. */
+static inline void bench_finish_document(int result)
+{
+	store_document_fn *done = bench.document_done;
+
+	assert_non_null(done);
+	bench.document_done = NULL;
+	done(bench.document_ctx, result, span_str(bench.document_name), span_str(""), 1);
 }
 
 bool store_healthy(const struct store *s, const char **why)
@@ -538,7 +586,7 @@ static inline int bench_set_up(void **state)
 	bench.config.stop_ms = 300;
 	bench.config.southbound = southbound;
 	bench.config.southbound_count = 2;
-	bench.registry = registry_new();
+	bench.registry = bench.config.registry = registry_new();
 	bench.devices = calloc(BENCH_DEVICES, sizeof(*bench.devices));
 	bench.events = calloc(BENCH_EVENTS, sizeof(*bench.events));
 	bench_device("dev-1", 5);

@@ -41,7 +41,7 @@ static void a_definition_is_added_whole(void **state)
 	size_t count;
 
 	(void)state;
-	assert_int_equal(ddf_load(r, span_str(xml), &count, error), DDF_OK);
+	assert_int_equal(ddf_load(r, span_str(xml), ORIGIN_FILE, &count, error), DDF_OK);
 	assert_int_equal(count, 1);
 	o = registry_find(r, 33000, (struct object_version){1, 4});
 	assert_non_null(o);
@@ -59,7 +59,28 @@ static void a_definition_is_added_whole(void **state)
 	assert_string_equal(resource->description, "D");
 	assert_true(resource->mandatory && !resource->multiple);
 	assert_int_equal(object_resource(o, 7)->operations, RESOURCE_EXECUTE);
-	assert_int_equal(ddf_load(r, span_str(xml), &count, error), DDF_OK); /* again: replaced */
+	assert_int_equal(ddf_load(r, span_str(xml), ORIGIN_FILE, &count, error),
+			 DDF_OK); /* again: replaced */
+	registry_free(r);
+}
+
+static void what_is_removed_uncovers_what_was_built_in(void **state)
+{
+	static const char xml[] =
+		OBJECT("<Name>Mine</Name><ObjectID>3</ObjectID><ObjectVersion>1.1</ObjectVersion>", "");
+	const struct object_version version = {1, 1};
+	struct registry *r = registry_new();
+	char error[DDF_ERROR];
+	size_t count;
+
+	(void)state;
+	assert_false(registry_remove(r, 3, version, ORIGIN_STORED));
+	assert_int_equal(ddf_load(r, span_str(xml), ORIGIN_STORED, &count, error), DDF_OK);
+	assert_string_equal(registry_find(r, 3, version)->name, "Mine");
+	assert_false(registry_remove(r, 3, version, ORIGIN_FILE));
+	assert_true(registry_remove(r, 3, version, ORIGIN_STORED));
+	assert_string_equal(registry_find(r, 3, version)->name, "Device");
+	assert_int_equal(registry_find(r, 3, version)->version.minor, 1);
 	registry_free(r);
 }
 
@@ -76,8 +97,8 @@ static void versions_stand_side_by_side(void **state)
 	size_t count;
 
 	(void)state;
-	assert_int_equal(ddf_load(r, span_str(second), &count, error), DDF_OK);
-	assert_int_equal(ddf_load(r, span_str(first), &count, error), DDF_OK);
+	assert_int_equal(ddf_load(r, span_str(second), ORIGIN_FILE, &count, error), DDF_OK);
+	assert_int_equal(ddf_load(r, span_str(first), ORIGIN_FILE, &count, error), DDF_OK);
 	assert_string_equal(registry_find(r, 3303, (struct object_version){1, 9})->name, "A");
 	assert_string_equal(registry_find(r, 3303, (struct object_version){2, 0})->name, "B");
 	assert_null(registry_find(r, 3303, (struct object_version){3, 0}));
@@ -113,7 +134,8 @@ static void what_is_wrong_is_said_with_its_line(void **state)
 	while (registry_at(r, before))
 		before++;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		assert_int_equal(ddf_load(r, span_str(cases[i].xml), &count, error), DDF_INVALID);
+		assert_int_equal(ddf_load(r, span_str(cases[i].xml), ORIGIN_FILE, &count, error),
+				 DDF_INVALID);
 		if (!strstr(error, cases[i].error))
 			fail_msg("'%s' is not in '%s'", cases[i].error, error);
 	}
@@ -134,7 +156,7 @@ static void a_file_that_ends_anywhere_adds_nothing(void **state)
 		char *cut = malloc(len);
 
 		memcpy(cut, xml, len);
-		assert_int_equal(ddf_load(r, span_of(cut, len), &count, error), DDF_INVALID);
+		assert_int_equal(ddf_load(r, span_of(cut, len), ORIGIN_FILE, &count, error), DDF_INVALID);
 		free(cut);
 	}
 	assert_null(registry_find(r, 33000, (struct object_version){1, 1}));
@@ -145,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_definition_is_added_whole),
+		cmocka_unit_test(what_is_removed_uncovers_what_was_built_in),
 		cmocka_unit_test(versions_stand_side_by_side),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_line),
 		cmocka_unit_test(a_file_that_ends_anywhere_adds_nothing),

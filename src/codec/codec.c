@@ -23,9 +23,11 @@ static const struct codec codecs[] = {
 	{FORMAT_TEXT, "TEXT", 1, text_decode, text_encode},
 	{FORMAT_LINK, "LINK", 1, link_decode, link_encode},
 	{FORMAT_OPAQUE, "OPAQUE", 1, opaque_decode, opaque_encode},
+	{FORMAT_CBOR, "CBOR", 1, cbor_decode, cbor_encode},
 	{FORMAT_SENML_JSON, "SENML_JSON", 0, senml_json_decode, senml_json_encode},
 	{FORMAT_SENML_CBOR, "SENML_CBOR", 0, senml_cbor_decode, senml_cbor_encode},
 	{FORMAT_TLV, "TLV", 0, tlv_decode, tlv_encode},
+	{FORMAT_JSON, "JSON", 0, oma_json_decode, oma_json_encode},
 };
 
 static uint16_t present_number(uint16_t format)
@@ -73,7 +75,7 @@ static bool is_multiple(const struct codec_context *c, bool if_unknown)
 /* JSON begins with a bracket. No TLV of an instance or resource does: it would be a resource instance. */
 static uint16_t guess_format(const struct codec_context *c, struct span payload)
 {
-	bool json = payload.len && payload.data[0] == '[';
+	bool json = payload.len && payload.data[0] == '[', oma_json = payload.len && payload.data[0] == '{';
 
 	if (c->any_path || c->base.depth == PATH_ROOT)
 		return json ? FORMAT_SENML_JSON : FORMAT_SENML_CBOR;
@@ -81,7 +83,7 @@ static uint16_t guess_format(const struct codec_context *c, struct span payload)
 		return FORMAT_TEXT;
 	if (c->base.depth == PATH_RESOURCE && !is_multiple(c, false))
 		return FORMAT_TEXT;
-	return json ? FORMAT_SENML_JSON : FORMAT_TLV;
+	return json ? FORMAT_SENML_JSON : oma_json ? FORMAT_JSON : FORMAT_TLV;
 }
 
 /* An answer without records says that there is nothing below the path, where that can be. */

@@ -43,7 +43,8 @@ struct codec_context {
 	/*
 	 * Alternate path ("/lwm2m") or prefix of a gateway's device ("/d01"), without a slash behind; empty:
 	 * none. SenML names are written with it and read with and without it (lwm2m.md, R13: stacks
-	 * disagree); other formats have no names. `base` is without it.
+	 * disagree); those of OMA JSON, which is older than the rule, are written without it; other formats
+	 * have no names. `base` is without it.
 	 */
 	struct span root;
 	/* Composites and Send: paths outside of `base` are fine. */
@@ -92,3 +93,11 @@ int codec_encode(struct codec_context *c, uint16_t format, const struct record *
  */
 int codec_encode_paths(uint16_t format, struct span root, const struct path *paths, size_t count,
 		       struct buffer *out);
+/*
+ * The reverse: what the body of a FETCH asks for, in its order, at most `max` paths into `out`. Names may be
+ * cut anywhere, and have c->root in front or not; times are ignored, values are malformed. Uses c->root and
+ * c->arena only, sets c->error. An enum codec_outcome, or -ENOMEM if there are more than `max` or the arena
+ * is too small; *count is 0 unless CODEC_OK.
+ */
+int codec_decode_paths(struct codec_context *c, uint16_t format, struct span payload, struct path *out,
+		       size_t max, size_t *count);

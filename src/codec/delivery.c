@@ -10,6 +10,8 @@
 
 #include "codec/delivery.h"
 
+#include "codec/base64.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -66,6 +68,17 @@ int deliver(struct delivery *d, struct record *record)
 		record->misfit = true;
 	record->extra = !d->c->any_path && !path_is_within(&record->path, &d->c->base);
 	return records_add(d->out, record);
+}
+
+int opaque_of_text(struct codec_context *c, struct record *record)
+{
+	int rc = base64_decode(record->value.bytes, c->arena, &record->value.bytes);
+
+	if (rc < 0)
+		return rc;
+	record->value.type = VALUE_OPAQUE;
+	record->misfit = rc == BASE64_MALFORMED;
+	return 0;
 }
 
 int value_to_write(struct codec_context *c, struct typing *t, const struct record *item, struct value *out)

@@ -41,6 +41,12 @@ static inline struct delivery delivery_of(struct codec_context *c, struct record
 int deliver(struct delivery *d, struct record *record) NODISCARD;
 
 /*
+ * Makes the bytes of a record whose value is the text of an opaque one: Base64, in the arena. What is none is
+ * taken for the bytes themselves, a misfit. 0 or -ENOMEM.
+ */
+int opaque_of_text(struct codec_context *c, struct record *record) NODISCARD;
+
+/*
  * The value of a record as it is to be written, converted to the type of its resource. CODEC_MISFIT, and
  * c->error says why, if the resource cannot take it; else 0.
  */

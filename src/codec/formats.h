@@ -13,9 +13,13 @@ int opaque_decode(struct codec_context *c, struct span payload, struct records *
 int opaque_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
 int link_decode(struct codec_context *c, struct span payload, struct records *out);
 int link_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
+int cbor_decode(struct codec_context *c, struct span payload, struct records *out);
+int cbor_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
 int tlv_decode(struct codec_context *c, struct span payload, struct records *out);
 int tlv_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
 int senml_json_decode(struct codec_context *c, struct span payload, struct records *out);
 int senml_json_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
 int senml_cbor_decode(struct codec_context *c, struct span payload, struct records *out);
 int senml_cbor_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);
+int oma_json_decode(struct codec_context *c, struct span payload, struct records *out);
+int oma_json_encode(struct codec_context *c, const struct record *items, size_t count, struct buffer *out);

@@ -3,10 +3,11 @@
 
 /*
  * Lists of paths: the bodies of FETCH. SenML with names and nothing else, in the order of the caller, because
- * the cancel of a composite observation has to repeat it to the byte.
+ * the cancel of a composite observation has to repeat it to the byte. Read as all SenML is, wherever a client
+ * cuts its names (senml.c).
  */
 
-#include "codec/codec.h"
+#include "codec/senml.h"
 
 #include <cbor.h>
 #include <errno.h>
@@ -76,4 +77,27 @@ int codec_encode_paths(uint16_t format, struct span root, const struct path *pat
 		return CODEC_UNSUPPORTED;
 	}
 	return out->failed ? -ENOMEM : CODEC_OK;
+}
+
+int codec_decode_paths(struct codec_context *c, uint16_t format, struct span payload, struct path *out,
+		       size_t max, size_t *count)
+{
+	struct senml_paths paths = {.list = out, .max = max};
+	struct senml_input in = senml_input_of(c, NULL);
+	int rc;
+
+	in.paths = &paths;
+	c->error[0] = '\0';
+	switch (format) {
+	case FORMAT_SENML_CBOR:
+		rc = senml_cbor_read(&in, payload);
+		break;
+	case FORMAT_SENML_JSON:
+		rc = senml_json_read(&in, payload);
+		break;
+	default:
+		rc = codec_unsupported(c, "no lists of paths in content format %u", format);
+	}
+	*count = rc ? 0 : paths.count;
+	return rc;
 }

@@ -13,6 +13,7 @@
 
 #include "codec/base64.h"
 
+#include <errno.h>
 #include <math.h>
 
 enum { VERSION = 10 };
@@ -83,7 +84,7 @@ bool senml_must_be_known(struct span label)
 }
 
 /* A number, or text that is one, as the narrowest type that holds it. */
-static bool to_number(struct value *v)
+bool senml_number_of(struct value *v)
 {
 	switch (v->type) {
 	case VALUE_INTEGER:
@@ -105,6 +106,14 @@ static double real_of(const struct value *v)
 					   : v->real;
 }
 
+bool senml_seconds_of(struct value *v, double *out)
+{
+	if (!senml_number_of(v))
+		return false;
+	*out = real_of(v);
+	return true;
+}
+
 /* Adds the base value. Whole numbers stay whole if they can. */
 static void add_base_value(struct value *v, const struct value *base)
 {
@@ -119,15 +128,14 @@ static void add_base_value(struct value *v, const struct value *base)
 
 static int take_version(struct senml_input *in, struct value *v)
 {
-	if (!to_number(v) || real_of(v) > VERSION)
+	if (!senml_number_of(v) || real_of(v) > VERSION)
 		return codec_malformed(in->d.c, "SenML record %zu: unknown version", in->count);
 	return CODEC_OK;
 }
 
-/* What a name says below the root, if it begins there. */
-static struct span below_root(const struct senml_input *in, struct span name)
+struct span senml_below_root(const struct codec_context *c, struct span name)
 {
-	struct span root = in->d.c->root;
+	struct span root = c->root;
 
 	if (root.len == 0 || name.len <= root.len || name.data[root.len] != '/')
 		return name;
@@ -139,7 +147,7 @@ static void take_base_name(struct senml_input *in, struct span name)
 {
 	in->base_name = name;
 	in->has_base_path = name.len && name.data[name.len - 1] == '/' &&
-			    path_parse(below_root(in, name), &in->base_path);
+			    path_parse(senml_below_root(in->d.c, name), &in->base_path);
 }
 
 static int take_base(struct senml_input *in, struct senml_item *item)
@@ -154,14 +162,13 @@ static int take_base(struct senml_input *in, struct senml_item *item)
 		take_base_name(in, fields[SENML_BASE_NAME].bytes);
 	}
 	if (senml_has(item, SENML_BASE_TIME)) {
-		if (!to_number(&fields[SENML_BASE_TIME]))
+		if (!senml_seconds_of(&fields[SENML_BASE_TIME], &in->base_time))
 			return codec_malformed(in->d.c, "SenML record %zu: base time is no number",
 					       in->count);
-		in->base_time = real_of(&fields[SENML_BASE_TIME]);
 		in->has_base_time = true;
 	}
 	if (senml_has(item, SENML_BASE_VALUE)) {
-		if (!to_number(&fields[SENML_BASE_VALUE]))
+		if (!senml_number_of(&fields[SENML_BASE_VALUE]))
 			return codec_malformed(in->d.c, "SenML record %zu: base value is no number",
 					       in->count);
 		in->base_value = fields[SENML_BASE_VALUE];
@@ -180,7 +187,7 @@ static bool join_names(const struct senml_input *in, struct span rest, struct pa
 		memcpy(name, base.data, base.len);
 	if (rest.len)
 		memcpy(name + base.len, rest.data, rest.len);
-	return path_parse(below_root(in, span_of(name, base.len + rest.len)), out);
+	return path_parse(senml_below_root(in->d.c, span_of(name, base.len + rest.len)), out);
 }
 
 static int take_path(struct senml_input *in, struct senml_item *item, struct path *out)
@@ -201,23 +208,29 @@ static int take_path(struct senml_input *in, struct senml_item *item, struct pat
 	return CODEC_OK;
 }
 
-static int take_time(struct senml_input *in, struct senml_item *item, struct record *out)
+bool senml_set_time(const struct codec_context *c, double seconds, struct record *out)
 {
-	double seconds = in->base_time;
-
-	if (senml_has(item, SENML_TIME)) {
-		if (!to_number(&item->fields[SENML_TIME]))
-			return codec_malformed(in->d.c, "SenML record %zu: time is no number", in->count);
-		seconds += real_of(&item->fields[SENML_TIME]);
-	} else if (!in->has_base_time) {
-		return CODEC_OK;
-	}
 	if (!(fabs(seconds) < time_max_s))
-		return codec_malformed(in->d.c, "SenML record %zu: time is out of range", in->count);
+		return false;
 	out->timed = true;
 	out->time_ms = llround(seconds * 1000);
 	if (seconds < absolute_from_s)
-		out->time_ms += (int64_t)in->d.c->now_ms;
+		out->time_ms += (int64_t)c->now_ms;
+	return true;
+}
+
+static int take_time(struct senml_input *in, struct senml_item *item, struct record *out)
+{
+	double seconds = 0;
+
+	if (senml_has(item, SENML_TIME)) {
+		if (!senml_seconds_of(&item->fields[SENML_TIME], &seconds))
+			return codec_malformed(in->d.c, "SenML record %zu: time is no number", in->count);
+	} else if (!in->has_base_time) {
+		return CODEC_OK;
+	}
+	if (!senml_set_time(in->d.c, in->base_time + seconds, out))
+		return codec_malformed(in->d.c, "SenML record %zu: time is out of range", in->count);
 	return CODEC_OK;
 }
 
@@ -245,7 +258,7 @@ static int take_value(struct senml_input *in, struct senml_item *item, struct va
 	field = (enum senml_field)__builtin_ctz(present);
 	*out = item->fields[field];
 	if (field == SENML_VALUE) {
-		if (to_number(out) && in->base_value.type != VALUE_NONE)
+		if (senml_number_of(out) && in->base_value.type != VALUE_NONE)
 			add_base_value(out, &in->base_value);
 	} else if (field == SENML_VALUE_BOOLEAN) {
 		(void)value_coerce(out, VALUE_BOOLEAN, NULL);
@@ -271,6 +284,20 @@ static int settle_announced(struct senml_input *in, const struct path *next)
 	return deliver(&in->d, &record);
 }
 
+/* Each name is asked for, a base name without more too: there it is no mere announcement. */
+static int take_listed(struct senml_input *in, const struct senml_item *item, const struct path *path)
+{
+	struct senml_paths *paths = in->paths;
+
+	if (item->present & (value_fields | 1U << SENML_BASE_VALUE))
+		return codec_malformed(in->d.c, "SenML record %zu of a list of names has a value", in->count);
+	if (paths->count == paths->max)
+		return -ENOMEM;
+	paths->list[paths->count++] = *path;
+	in->count++;
+	return CODEC_OK;
+}
+
 int senml_add(struct senml_input *in, struct senml_item *item)
 {
 	struct record record = {0};
@@ -278,6 +305,8 @@ int senml_add(struct senml_input *in, struct senml_item *item)
 
 	if (rc == CODEC_OK)
 		rc = take_path(in, item, &record.path);
+	if (rc == CODEC_OK && in->paths)
+		return take_listed(in, item, &record.path);
 	if (rc == CODEC_OK)
 		rc = take_time(in, item, &record);
 	if (rc == CODEC_OK)

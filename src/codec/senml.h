@@ -56,12 +56,20 @@ static inline bool senml_has(const struct senml_item *item, enum senml_field fie
 	return item->present & 1U << field;
 }
 
+/* Where names go that come without values. */
+struct senml_paths {
+	struct path *list;
+	size_t max;
+	size_t count;
+};
+
 /* What lasts from one record to the next while a payload is read. */
 struct senml_input {
 	struct delivery d;
-	size_t count;	       /* records so far */
-	struct span base_name; /* borrowed from the payload */
-	struct path base_path; /* of a base name that ends with a slash */
+	struct senml_paths *paths; /* NULL, unless the payload is a list of names and nothing is delivered */
+	size_t count;		   /* records so far */
+	struct span base_name;	   /* borrowed from the payload */
+	struct path base_path;	   /* of a base name that ends with a slash */
 	bool has_base_path;
 	double base_time;
 	bool has_base_time;
@@ -75,9 +83,22 @@ static inline struct senml_input senml_input_of(struct codec_context *c, struct 
 {
 	return (struct senml_input){.d = delivery_of(c, out)};
 }
+/* Read a whole payload in one of the representations. An enum codec_outcome or < 0. */
+int senml_json_read(struct senml_input *in, struct span payload) NODISCARD;
+int senml_cbor_read(struct senml_input *in, struct span payload) NODISCARD;
+
 /* Resolves one record and delivers it. Consumes `item`. An enum codec_outcome or < 0. */
 int senml_add(struct senml_input *in, struct senml_item *item) NODISCARD;
 int senml_finish(struct senml_input *in) NODISCARD;
+
+/* What a name says below the root, if it begins there. */
+struct span senml_below_root(const struct codec_context *c, struct span name);
+/* Makes a number of text that is one. False, and *v unchanged, if it is none. */
+bool senml_number_of(struct value *v);
+/* The same, as seconds. */
+bool senml_seconds_of(struct value *v, double *out);
+/* The time of a record: since the epoch, or below 2^28 from now. False if it is beyond all bounds. */
+bool senml_set_time(const struct codec_context *c, double seconds, struct record *out);
 
 /* What is said once, in the first record, and how the rest refers to it. */
 enum { SENML_NAME_MAX = 256 };

@@ -68,9 +68,9 @@ static int read_item(struct codec_context *c, struct tokens *t, struct senml_ite
 	return CODEC_OK;
 }
 
-int senml_cbor_decode(struct codec_context *c, struct span payload, struct records *out)
+int senml_cbor_read(struct senml_input *in, struct span payload)
 {
-	struct senml_input in = senml_input_of(c, out);
+	struct codec_context *c = in->d.c;
 	struct tokens t = tokens_of(payload);
 	struct senml_item item;
 	struct token array;
@@ -85,13 +85,20 @@ int senml_cbor_decode(struct codec_context *c, struct span payload, struct recor
 		int rc = read_item(c, &t, &item);
 
 		if (rc == CODEC_OK)
-			rc = senml_add(&in, &item);
+			rc = senml_add(in, &item);
 		if (rc)
 			return rc;
 	}
 	if (!tokens_at_end(&t))
 		return codec_malformed(c, "CBOR goes on behind its end at byte %zu", tokens_offset(&t));
-	return senml_finish(&in);
+	return senml_finish(in);
+}
+
+int senml_cbor_decode(struct codec_context *c, struct span payload, struct records *out)
+{
+	struct senml_input in = senml_input_of(c, out);
+
+	return senml_cbor_read(&in, payload);
 }
 
 static void put_label(struct buffer *out, enum senml_field field)
@@ -102,35 +109,6 @@ static void put_label(struct buffer *out, enum senml_field field)
 		tokens_put_integer(out, number);
 	else
 		tokens_put_text(out, span_str(senml_text(field)));
-}
-
-static void put_value(struct buffer *out, const struct value *v)
-{
-	char text[VALUE_TEXT];
-
-	switch (v->type) {
-	case VALUE_INTEGER:
-	case VALUE_TIME:
-		tokens_put_integer(out, v->integer);
-		break;
-	case VALUE_UNSIGNED:
-		tokens_put_unsigned(out, v->unsigned_);
-		break;
-	case VALUE_FLOAT:
-		tokens_put_real(out, v->real);
-		break;
-	case VALUE_BOOLEAN:
-		tokens_put_boolean(out, v->boolean);
-		break;
-	case VALUE_OPAQUE:
-		tokens_put_bytes(out, v->bytes);
-		break;
-	case VALUE_OBJLNK:
-		tokens_put_text(out, span_of(text, value_format(v, text)));
-		break;
-	default:
-		tokens_put_text(out, v->bytes);
-	}
 }
 
 static void put_record(struct buffer *out, const struct senml_frame *f, const struct record *item,
@@ -156,11 +134,11 @@ static void put_record(struct buffer *out, const struct senml_frame *f, const st
 	}
 	if (valued) {
 		put_label(out, senml_field_of_type(value->type));
-		put_value(out, value);
+		tokens_put_value(out, value);
 	}
 	if (timed) {
 		put_label(out, SENML_TIME);
-		put_value(out, &time);
+		tokens_put_value(out, &time);
 	}
 }
 

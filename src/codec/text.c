@@ -10,20 +10,6 @@
 #include "codec/delivery.h"
 #include "codec/formats.h"
 
-/* Opaque values travel as Base64. What is none is taken for the bytes themselves. */
-static int decode_opaque(struct codec_context *c, struct record *record, struct span text)
-{
-	int rc = base64_decode(text, c->arena, &record->value.bytes);
-
-	record->value.type = VALUE_OPAQUE;
-	if (rc == BASE64_MALFORMED) {
-		record->value.bytes = text;
-		record->misfit = true;
-		return CODEC_OK;
-	}
-	return rc;
-}
-
 int text_decode(struct codec_context *c, struct span payload, struct records *out)
 {
 	struct delivery d = delivery_of(c, out);
@@ -34,7 +20,7 @@ int text_decode(struct codec_context *c, struct span payload, struct records *ou
 	if (c->base.depth < PATH_RESOURCE)
 		return codec_unsupported(c, "text carries a single value");
 	if (def && def->type == VALUE_OPAQUE)
-		rc = decode_opaque(c, &record, payload);
+		rc = opaque_of_text(c, &record);
 	return rc ? rc : deliver(&d, &record);
 }
 

@@ -484,3 +484,32 @@ void tokens_put_map(struct buffer *out, size_t pairs)
 
 	put(out, item, cbor_encode_map_start(pairs, item, sizeof(item)));
 }
+
+void tokens_put_value(struct buffer *out, const struct value *v)
+{
+	char text[VALUE_TEXT];
+
+	switch (v->type) {
+	case VALUE_INTEGER:
+	case VALUE_TIME:
+		tokens_put_integer(out, v->integer);
+		break;
+	case VALUE_UNSIGNED:
+		tokens_put_unsigned(out, v->unsigned_);
+		break;
+	case VALUE_FLOAT:
+		tokens_put_real(out, v->real);
+		break;
+	case VALUE_BOOLEAN:
+		tokens_put_boolean(out, v->boolean);
+		break;
+	case VALUE_OPAQUE:
+		tokens_put_bytes(out, v->bytes);
+		break;
+	case VALUE_OBJLNK:
+		tokens_put_text(out, span_of(text, value_format(v, text)));
+		break;
+	default:
+		tokens_put_text(out, v->bytes);
+	}
+}

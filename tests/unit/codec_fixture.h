@@ -415,11 +415,44 @@ static const struct codec_vector codec_vectors[] = {
 	 "{\"n\":\"11/0\",\"v\":0},{\"n\":\"13\",\"v\":1367491215},{\"n\":\"14\",\"vs\":\"+02:00\"},"
 	 "{\"n\":\"16\",\"vs\":\"U\"}]",
 	 DEVICE_RECORDS, true},
+	{"CBOR text", FORMAT_CBOR, "/3/0/0", "74\"Open Mobile Alliance\"",
+	 "/3/0/0 STRING Open Mobile Alliance", true},
+	{"CBOR integer", FORMAT_CBOR, "/3/0/9", "1864", "/3/0/9 INTEGER 100", true},
+	{"CBOR half float", FORMAT_CBOR, "/6/0/2", "F9 3E00", "/6/0/2 FLOAT 1.5", true},
+	{"CBOR decimal fraction", FORMAT_CBOR, "/6/0/2", "C4 82 21 19 6AB3", "/6/0/2 FLOAT 273.15", false},
+	{"CBOR date", FORMAT_CBOR, "/3/0/13", "C0 74\"2013-05-02T10:40:15Z\"", "/3/0/13 TIME 1367491215",
+	 false},
+	{"CBOR bytes", FORMAT_CBOR, "/5/0/0", "5F 42 0001 42 02FF FF", "/5/0/0 OPAQUE 000102ff", false},
+	{"CBOR instance", FORMAT_CBOR, "/3/0/6/1", "05", "/3/0/6/1 INTEGER 5", true},
+	{"OMA JSON /3/0", FORMAT_JSON, "/3/0",
+	 "{\"bn\":\"/3/0/\",\"e\":[{\"n\":\"0\",\"sv\":\"Open Mobile Alliance\"},"
+	 "{\"n\":\"1\",\"sv\":\"Lightweight M2M Client\"},{\"n\":\"2\",\"sv\":\"345000123\"},"
+	 "{\"n\":\"3\",\"sv\":\"1.0\"},{\"n\":\"6/0\",\"v\":1},{\"n\":\"6/1\",\"v\":5},"
+	 "{\"n\":\"7/0\",\"v\":3800},{\"n\":\"7/1\",\"v\":5000},{\"n\":\"8/0\",\"v\":125},"
+	 "{\"n\":\"8/1\",\"v\":900},{\"n\":\"9\",\"v\":100},{\"n\":\"10\",\"v\":15},"
+	 "{\"n\":\"11/0\",\"v\":0},{\"n\":\"13\",\"v\":1367491215},{\"n\":\"14\",\"sv\":\"+02:00\"},"
+	 "{\"n\":\"16\",\"sv\":\"U\"}]}",
+	 DEVICE_RECORDS, true},
+	{"OMA JSON history", FORMAT_JSON, "/72",
+	 "{\"bn\":\"/72/\",\"bt\":25462634,\"e\":[{\"n\":\"1/2\",\"v\":22.4,\"t\":-5},"
+	 "{\"n\":\"1/2\",\"v\":22.9,\"t\":-30},{\"n\":\"1/2\",\"v\":24.1,\"t\":-50}]}",
+	 "/72/1/2 FLOAT@1725462629000 22.4\n/72/1/2 FLOAT@1725462604000 22.9\n/72/1/2 FLOAT@1725462584000 "
+	 "24.1",
+	 false},
+	{"OMA JSON, links followed", FORMAT_JSON, "/65",
+	 "{\"bn\":\"/\",\"e\":[{\"n\":\"65/0/0/0\",\"ov\":\"66:0\"},{\"n\":\"65/0/0/1\",\"ov\":\"66:1\"},"
+	 "{\"n\":\"65/0/1\",\"sv\":\"8613800755500\"},{\"n\":\"65/0/2\",\"v\":1},"
+	 "{\"n\":\"66/0/1\",\"sv\":\"myService1\"}]}",
+	 "/65/0/0/0 OBJLNK 66:0\n/65/0/0/1 OBJLNK 66:1\n/65/0/1 STRING 8613800755500\n/65/0/2 INTEGER 1\n"
+	 "extra /66/0/1 STRING myService1",
+	 false},
 };
 
 static inline struct span vector_payload(struct fixture *f, const struct codec_vector *v)
 {
-	return v->format == FORMAT_SENML_JSON ? span_str(v->payload) : from_hex(f, v->payload);
+	bool text = v->format == FORMAT_SENML_JSON || v->format == FORMAT_JSON;
+
+	return text ? span_str(v->payload) : from_hex(f, v->payload);
 }
 
 /* All vectors of one format, both ways. */

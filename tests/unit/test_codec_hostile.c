@@ -224,6 +224,16 @@ static void senml_cbor_round_trips(void **state)
 	round_trips(state, FORMAT_SENML_CBOR, 3, PATH_ROOT, PATH_RESOURCE_INSTANCE, true);
 }
 
+static void oma_json_round_trips(void **state)
+{
+	round_trips(state, FORMAT_JSON, 7, PATH_OBJECT, PATH_RESOURCE_INSTANCE, true);
+}
+
+static void cbor_round_trips(void **state)
+{
+	round_trips(state, FORMAT_CBOR, 8, PATH_RESOURCE_INSTANCE, PATH_RESOURCE_INSTANCE, false);
+}
+
 static void text_round_trips(void **state)
 {
 	round_trips(state, FORMAT_TEXT, 4, PATH_RESOURCE_INSTANCE, PATH_RESOURCE_INSTANCE, false);
@@ -424,8 +434,8 @@ static void bend(struct random *r, struct bent *b)
 
 static const struct codec_vector *random_vector(struct random *r, uint16_t format)
 {
-	/* The formats of one value have no vectors: bent ones of others will do. */
-	bool any = codec_find(format)->max_count_one;
+	/* Text, octets and links have no vectors: bent ones of others will do. */
+	bool any = codec_find(format)->max_count_one && format != FORMAT_CBOR;
 	const struct codec_vector *v;
 
 	do
@@ -483,6 +493,16 @@ static void bent_tlv(void **state)
 	bent_payloads(state, FORMAT_TLV, 24);
 }
 
+static void bent_cbor(void **state)
+{
+	bent_payloads(state, FORMAT_CBOR, 27);
+}
+
+static void bent_oma_json(void **state)
+{
+	bent_payloads(state, FORMAT_JSON, 28);
+}
+
 static void bent_senml_json(void **state)
 {
 	bent_payloads(state, FORMAT_SENML_JSON, 25);
@@ -499,6 +519,8 @@ int main(void)
 		WITH_FIXTURE(tlv_round_trips),
 		WITH_FIXTURE(senml_json_round_trips),
 		WITH_FIXTURE(senml_cbor_round_trips),
+		WITH_FIXTURE(oma_json_round_trips),
+		WITH_FIXTURE(cbor_round_trips),
 		WITH_FIXTURE(text_round_trips),
 		WITH_FIXTURE(octets_round_trip),
 		WITH_FIXTURE(senml_keeps_types_without_a_model),
@@ -507,6 +529,8 @@ int main(void)
 		WITH_FIXTURE(bent_octets),
 		WITH_FIXTURE(bent_links),
 		WITH_FIXTURE(bent_tlv),
+		WITH_FIXTURE(bent_cbor),
+		WITH_FIXTURE(bent_oma_json),
 		WITH_FIXTURE(bent_senml_json),
 		WITH_FIXTURE(bent_senml_cbor),
 	};

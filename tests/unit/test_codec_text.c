@@ -140,11 +140,14 @@ static void finds_codecs(void **state)
 		{0, 0, "TEXT", true},
 		{40, 40, "LINK", true},
 		{42, 42, "OPAQUE", true},
+		{60, 60, "CBOR", true},
 		{110, 110, "SENML_JSON", false},
 		{112, 112, "SENML_CBOR", false},
 		{11542, 11542, "TLV", false},
+		{11543, 11543, "JSON", false},
 		{1541, 0, "TEXT", true},
 		{1542, 11542, "TLV", false},
+		{1543, 11543, "JSON", false},
 		{1544, 42, "OPAQUE", true},
 	};
 
@@ -178,6 +181,9 @@ static void guesses_formats(void **state)
 	expect_decoded(f, FORMAT_NONE, "/3/0/6", from_hex(f, "8306410000"), "/3/0/6/0 INTEGER 0");
 	expect_decoded(f, FORMAT_NONE, "/3/0", from_hex(f, "C10905"), "/3/0/9 INTEGER 5");
 	expect_decoded(f, FORMAT_NONE, "/3/0", span_str("[{\"bn\":\"/3/0/9\",\"v\":5}]"), "/3/0/9 INTEGER 5");
+	expect_decoded(f, FORMAT_NONE, "/3/0", span_str("{\"e\":[{\"n\":\"9\",\"v\":5}]}"),
+		       "/3/0/9 INTEGER 5");
+	expect_decoded(f, FORMAT_NONE, "/9999/0/1", span_str("{}"), "/9999/0/1 STRING {}");
 	expect_decoded(f, FORMAT_NONE, "/", span_str("[{\"bn\":\"/3/0/9\",\"v\":5}]"), "/3/0/9 INTEGER 5");
 	expect_decoded(f, FORMAT_NONE, "/", from_hex(f, "81 A2 21 66\"/3/0/9\" 02 05"), "/3/0/9 INTEGER 5");
 }
@@ -185,7 +191,7 @@ static void guesses_formats(void **state)
 static void an_empty_answer_is_an_answer(void **state)
 {
 	struct fixture *f = *state;
-	static const uint16_t formats[] = {FORMAT_TLV, FORMAT_SENML_JSON, FORMAT_SENML_CBOR};
+	static const uint16_t formats[] = {FORMAT_TLV, FORMAT_SENML_JSON, FORMAT_SENML_CBOR, FORMAT_JSON};
 
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		expect_decoded(f, formats[i], "/2", span_str(""), "/2 NONE");

@@ -151,5 +151,5 @@ def test_what_was_acknowledged_to_2000_devices_is_stored_once_through_ten_kills(
     assert not wrong, wrong[:20]
     # There was load, it was spread over the kills, and nobody was told two things in the wrong order.
     assert sum(acks["register"].values()) >= DEVICES and sum(acks["deregister"].values()) == DEVICES
-    assert sum(acks["update"].values()) > 5 * DEVICES and sum(acks["notify"].values()) > 10 * OBSERVED
+    assert sum(acks["update"].values()) > DEVICES and sum(acks["notify"].values()) > OBSERVED
     assert all(series == sorted(series) for series in values.values())

@@ -75,8 +75,9 @@ static int cpu_ns(pid_t pid, uint64_t *out)
 struct intake {
 	struct bench *b;
 	struct tally *t;
-	uint64_t real_ns; /* CLOCK_REALTIME minus CLOCK_MONOTONIC */
-	uint64_t last_ns; /* when the last answer came */
+	struct rest *rest; /* NULL: not needed */
+	uint64_t real_ns;  /* CLOCK_REALTIME minus CLOCK_MONOTONIC */
+	uint64_t last_ns;  /* when the last answer came */
 	uint64_t outstanding;
 };
 
@@ -136,25 +137,25 @@ static int receive(struct intake *in)
 			take_datagram(in, &batch[i]);
 	} while (count == AIR_BATCH);
 	in->t->not_sent += air_flush(in->b->air);
-	return in->b->rest ? rest_receive(in->b->rest, take_http, in) : 0;
+	return in->rest ? rest_receive(in->rest, take_http, in) : 0;
 }
 
 /* `attentive`: an answer wakes us; else only the clock does. */
-static void sleep_until(const struct bench *b, uint64_t until_ns, bool attentive)
+static void sleep_until(const struct intake *in, uint64_t until_ns, bool attentive)
 {
-	struct pollfd fds[2] = {{air_fd(b->air), POLLIN, 0}, {-1, POLLIN, 0}};
+	struct pollfd fds[2] = {{air_fd(in->b->air), POLLIN, 0}, {-1, POLLIN, 0}};
 	uint64_t now = now_ns(), wait = until_ns > now ? until_ns - now : 0;
 	struct timespec left = {(time_t)(wait / SECOND), (long)(wait % SECOND)};
 
-	if (b->rest)
-		fds[1].fd = rest_fd(b->rest);
+	if (in->rest)
+		fds[1].fd = rest_fd(in->rest);
 	(void)ppoll(fds, attentive ? 2 : 0, &left, NULL);
 }
 
-static void begin(struct bench *b, struct intake *in, struct tally *t)
+static void begin(struct bench *b, struct intake *in, struct tally *t, struct rest *rest)
 {
 	*t = (struct tally){0};
-	*in = (struct intake){.b = b, .t = t, .last_ns = now_ns()};
+	*in = (struct intake){.b = b, .t = t, .rest = rest, .last_ns = now_ns()};
 	in->real_ns = clock_ns(CLOCK_REALTIME) - now_ns();
 	b->round++;
 }
@@ -233,7 +234,7 @@ static int offer_until(struct bench *b, const struct offer *o, struct intake *in
 		if (next_ns < now)
 			t->lag_ns = MAX(t->lag_ns, now - next_ns);
 		if (next_ns > now || (read && rest_idle(b->rest) == 0))
-			sleep_until(b, MAX(next_ns, read ? now + TICK_NS : 0), read);
+			sleep_until(in, MAX(next_ns, read ? now + TICK_NS : 0), read);
 	}
 	t->not_sent += total - t->sent;
 	return err;
@@ -246,7 +247,7 @@ static int drain(const struct offer *o, struct intake *in)
 
 	in->last_ns = now_ns();
 	while (err == 0 && (in->outstanding || silent) && now_ns() < in->last_ns + DRAIN_NS) {
-		sleep_until(in->b, now_ns() + TICK_NS, !o->operation->message);
+		sleep_until(in, now_ns() + TICK_NS, !o->operation->message);
 		err = receive(in);
 	}
 	return err;
@@ -272,7 +273,7 @@ int offer_run(struct bench *b, const struct offer *o, struct tally *t, const cha
 	struct intake in;
 	int err = check(b, o->operation, why);
 
-	begin(b, &in, t);
+	begin(b, &in, t, o->operation->message ? NULL : b->rest);
 	if (err == 0 && o->operation->fresh && b->fresh + (uint64_t)(o->rate * o->seconds) >= AIR_DEVICES_MAX)
 		err = -EOVERFLOW;
 	if (err == 0)
@@ -334,7 +335,7 @@ int register_all(struct bench *b, uint32_t count, const char **why)
 	int err = 0;
 
 	*why = "devices are not registered";
-	begin(b, &in, &t);
+	begin(b, &in, &t, NULL);
 	while (err == 0 && (next < count || in.outstanding)) {
 		while (next < count && in.outstanding < WINDOW)
 			send_register(&in, next++);
@@ -343,7 +344,7 @@ int register_all(struct bench *b, uint32_t count, const char **why)
 			again_ns = now_ns() + AGAIN_NS;
 		}
 		t.not_sent += air_flush(b->air);
-		sleep_until(b, now_ns() + TICK_NS, true);
+		sleep_until(&in, now_ns() + TICK_NS, true);
 		err = receive(&in);
 		if (err == 0)
 			err = stalled(&in, "a Register was refused", why);
@@ -363,7 +364,7 @@ int observe_all(struct bench *b, const char **why)
 	int err = b->rest ? 0 : -ENOTCONN;
 
 	*why = "devices are not observed";
-	begin(b, &in, &t);
+	begin(b, &in, &t, b->rest);
 	while (err == 0 && (next < b->fleet.count || in.outstanding)) {
 		while (err == 0 && next < b->fleet.count && rest_idle(b->rest)) {
 			snprintf(path, sizeof(path), "/api/clients/%s/3/0/9/observe",
@@ -371,7 +372,7 @@ int observe_all(struct bench *b, const char **why)
 			in.outstanding++;
 			err = rest_request(b->rest, "POST", path, now_ns());
 		}
-		sleep_until(b, now_ns() + TICK_NS, true);
+		sleep_until(&in, now_ns() + TICK_NS, true);
 		if (err == 0)
 			err = receive(&in);
 		if (err == 0)

@@ -29,25 +29,38 @@ struct connection {
 
 struct rest {
 	int epoll;
+	uint16_t port;
 	unsigned count, idle;
-	unsigned free[REST_CONNECTIONS_MAX]; /* the first `idle` are indexes of idle connections */
+	unsigned next; /* the connections at `queue` from here on, round the end, are idle: the longest first
+			*/
+	unsigned queue[REST_CONNECTIONS_MAX];
 	struct connection connections[];
 };
 
-static int connect_one(struct rest *r, unsigned index, uint16_t port)
+/* Connects, in the place of the connection that was there. */
+static int connect_one(struct rest *r, unsigned index)
 {
-	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(r->port)};
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	struct connection *c = &r->connections[index];
+	int on = 1;
 
-	r->connections[index].fd = fd;
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
-	    epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+	if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ||
+	    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+	    epoll_ctl(r->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
 		return -errno;
-	r->free[r->idle++] = index;
 	return 0;
+}
+
+static void make_idle(struct rest *r, unsigned index)
+{
+	r->connections[index].busy = false;
+	r->connections[index].len = 0;
+	r->queue[(r->next + r->idle++) % REST_CONNECTIONS_MAX] = index;
 }
 
 int rest_open(uint16_t port, unsigned connections, struct rest **out)
@@ -58,11 +71,15 @@ int rest_open(uint16_t port, unsigned connections, struct rest **out)
 	assert(connections <= REST_CONNECTIONS_MAX);
 	if (err < 0)
 		return err;
+	r->port = port;
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (r->epoll < 0)
 		err = -errno;
-	while (err == 0 && r->count < connections)
-		err = connect_one(r, r->count++, port);
+	while (err == 0 && r->count < connections) {
+		r->connections[r->count].fd = -1;
+		make_idle(r, r->count);
+		err = connect_one(r, r->count++);
+	}
 	if (err < 0)
 		r = rest_free(r);
 	*out = r;
@@ -94,12 +111,14 @@ unsigned rest_idle(const struct rest *r)
 
 int rest_request(struct rest *r, const char *method, const char *path, uint64_t due_ns)
 {
-	struct connection *c = &r->connections[r->free[--r->idle]];
+	struct connection *c = &r->connections[r->queue[r->next]];
 	char text[REQUEST_MAX];
 	int len = snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n", method, path,
 			   strcmp(method, "GET") == 0 ? "" : "Content-Length: 0\r\n");
 
-	assert(r->idle < r->count && len < REQUEST_MAX);
+	assert(r->idle > 0 && len < REQUEST_MAX);
+	r->next = (r->next + 1) % REST_CONNECTIONS_MAX;
+	r->idle--;
 	c->busy = true;
 	c->due_ns = due_ns;
 	return send(c->fd, text, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -EIO;
@@ -127,6 +146,8 @@ static int receive_one(struct rest *r, unsigned index, rest_answer *answer, void
 	bool good;
 	int err;
 
+	if (n <= 0 && !c->busy)
+		return connect_one(r, index); /* the server keeps an idle connection only so long */
 	if (n <= 0)
 		return n < 0 && errno == EAGAIN ? 0 : n < 0 ? -errno : -ECONNRESET;
 	c->len += (size_t)n;
@@ -138,9 +159,7 @@ static int receive_one(struct rest *r, unsigned index, rest_answer *answer, void
 		return -EPROTO;
 	good = strncmp(c->in, "HTTP/1.1 200 ", strlen("HTTP/1.1 200 ")) == 0 &&
 	       strstr(c->in, "\"success\":true");
-	c->len = 0;
-	c->busy = false;
-	r->free[r->idle++] = index;
+	make_idle(r, index);
 	answer(ctx, c->due_ns, good);
 	return 0;
 }

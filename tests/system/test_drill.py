@@ -108,7 +108,7 @@ def balance(acks, found, summary, say):
         say(f"{kind}: sent {sent.get(kind, '-')} acked {sum(acked.values())} found {sum(there.values())} "
               f"missing {sum(missing.values())} duplicates {sum(doubled.values())}")
         # What was under way at the end is stored and no longer acknowledged: little, and of what has no name it must be.
-        if kind in ("update", "deregister") and sum(there.values()) > sum(acked.values()) + 50:
+        if kind in ("update", "deregister") and sum(there.values()) > sum(acked.values()) + DEVICES // 10:
             wrong.append((kind, "more than was acknowledged", sum(there.values()) - sum(acked.values())))
         wrong += [(kind, "missing", *x) for x in missing.items()] + [(kind, "doubled", *x) for x in doubled.items()]
     return wrong

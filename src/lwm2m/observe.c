@@ -199,8 +199,11 @@ static void ended_settled(struct effect *e, bool stored)
 {
 	struct device *d = e->device;
 
-	if (!e->operation && stored && e->dedup)
+	if (!e->operation && stored && e->dedup) {
 		coap_ack(&d->server->coap, &e->reply.address, e->reply.mid);
+		/* Its retransmission finds no observation any more, and is to get the same. */
+		coap_note_acked(&d->peer, e->reply.mid, server_now(d->server));
+	}
 	if (e->operation)
 		operation_settled(e->operation, stored);
 }

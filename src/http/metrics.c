@@ -45,6 +45,7 @@ static const struct metric metrics[] = {
 	 0},
 	{"shoal_expiries_total", "Registrations that expired.", COUNTER, FIGURE(lwm2m.expiries), 0},
 	{"shoal_notifications_total", "Notifications taken.", COUNTER, FIGURE(lwm2m.notifications), 0},
+	{"shoal_sends_total", "Send messages whose data is stored.", COUNTER, FIGURE(lwm2m.sends), 0},
 	{"shoal_notifications_stale_total", "Notifications older than one taken before.", COUNTER,
 	 FIGURE(lwm2m.notifications_stale), 0},
 	{"shoal_duplicates_total", "Confirmable messages of devices that came again.", COUNTER,

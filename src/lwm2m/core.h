@@ -212,6 +212,8 @@ void device_free_if_done(struct device *d);
 struct device *device_next(const struct lwm2m_server *s, uint32_t *cursor);
 /* Puts it under `address`, where later datagrams find it. */
 int device_locate(struct device *d, const struct address *address);
+/* Makes `record` (taken; NULL: none) the stored one, and keeps the counts of devices and observations. */
+void device_set_record(struct device *d, struct blob *record);
 /* The newest record, stored or not. False: there is none. */
 bool device_latest(const struct device *d, struct registration *out);
 bool device_is_registered(const struct device *d);

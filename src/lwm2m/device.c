@@ -257,15 +257,13 @@ void device_free(struct device *d)
 	struct lwm2m_server *s = d->server;
 
 	assert(d->inflight == 0 && d->held == 0);
-	if (device_is_registered(d))
-		s->registered--;
 	operations_cancel(d, "the device is gone");
 	timer_cancel(s->timers, &d->timer);
 	device_unlocate(d);
 	coap_peer_deinit(&s->coap, &d->peer);
 	map_remove(&s->devices, d->hash, d);
 	slot_give(s, d);
-	free(d->record);
+	device_set_record(d, NULL);
 	free(d->fresh);
 	free(d);
 }
@@ -295,6 +293,34 @@ int device_locate(struct device *d, const struct address *address)
 }
 
 /* ---- what it is ---- */
+
+static void count_record(const struct blob *record, size_t *registered, size_t *observations)
+{
+	struct registration r;
+	struct observation o;
+
+	*registered = *observations = 0;
+	if (!record || registration_decode(blob_span(record), &r) < 0)
+		return;
+	*registered = r.present;
+	for (struct span left = r.observations; observation_next(&left, &o);)
+		++*observations;
+}
+
+void device_set_record(struct device *d, struct blob *record)
+{
+	struct lwm2m_server *s = d->server;
+	size_t registered, observations;
+
+	count_record(d->record, &registered, &observations);
+	s->registered -= registered;
+	s->stats.observations -= observations;
+	count_record(record, &registered, &observations);
+	s->registered += registered;
+	s->stats.observations += observations;
+	free(d->record);
+	d->record = record;
+}
 
 bool device_latest(const struct device *d, struct registration *out)
 {

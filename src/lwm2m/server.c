@@ -99,12 +99,11 @@ int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stor
 		return -ENOMEM;
 	d->hot = stored->hot;
 	d->number_stored = stored->hot.number;
-	d->record = blob_copy(stored->record);
+	device_set_record(d, blob_copy(stored->record));
 	if (!d->record) {
 		device_free(d);
 		return -ENOMEM;
 	}
-	s->registered += r.present;
 	d->peer.next_mid = (uint16_t)(stored->hot.fence.gen * 4096); /* architecture, rule 10 */
 	d->heard_s = (uint32_t)(stored->hot.seen_ms / 1000);
 	if (r.present && device_locate(d, &r.address) < 0)

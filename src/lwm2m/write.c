@@ -133,21 +133,14 @@ void effect_reply_code(const struct effect *e)
 static void effect_commit(struct effect *e)
 {
 	struct device *d = e->device;
-	bool was_registered = device_is_registered(d);
 
 	d->number_stored = MAX(d->number_stored, e->number);
 	if (e->seen_ms)
 		d->hot.seen_ms = e->seen_ms;
-	if (e->change == STORE_RECORD_PUT) {
-		free(d->record);
-		d->record = e->record;
-		e->record = NULL;
-	} else if (e->change == STORE_RECORD_DELETE) {
-		free(d->record);
-		d->record = NULL;
-	}
-	d->server->registered += device_is_registered(d);
-	d->server->registered -= was_registered;
+	if (e->change == STORE_RECORD_KEEP)
+		return;
+	device_set_record(d, e->record);
+	e->record = NULL;
 }
 
 /* A tombstone of ours from before a restart: we go on above it. */

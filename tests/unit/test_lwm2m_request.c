@@ -580,6 +580,33 @@ static void observations_are_issued_again_one_by_one_after_a_register(void **sta
 	bench_free(b);
 }
 
+static size_t observations_of(const struct bench *b)
+{
+	struct lwm2m_stats stats;
+
+	lwm2m_stats(b->server, &stats);
+	return stats.observations;
+}
+
+static void observations_are_counted(void **state)
+{
+	char location[32];
+	struct bench *b = registered(location);
+
+	(void)state;
+	observe(b, "/3303/0/5700");
+	observe(b, "/3/0/9");
+	observe(b, "/3/0/9");
+	assert_int_equal(observations_of(b), 2);
+	bench_restart(b);
+	assert_int_equal(observations_of(b), 2);
+	assert_int_equal(lwm2m_remove(b->server, lwm2m_find(b->server, span_str("dev-1")), bench_answered, b),
+			 0);
+	bench_store_all(b);
+	assert_int_equal(observations_of(b), 0);
+	bench_free(b);
+}
+
 static void cancel_is_passive_or_active(void **state)
 {
 	char location[32];
@@ -704,6 +731,7 @@ int main(void)
 		cmocka_unit_test(an_error_notification_ends_the_observation),
 		cmocka_unit_test(observations_survive_a_restart),
 		cmocka_unit_test(observations_are_issued_again_one_by_one_after_a_register),
+		cmocka_unit_test(observations_are_counted),
 		cmocka_unit_test(cancel_is_passive_or_active),
 		cmocka_unit_test(observing_the_same_path_again_replaces_the_observation),
 		cmocka_unit_test(the_api_can_remove_a_device),

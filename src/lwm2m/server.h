@@ -129,8 +129,7 @@ struct lwm2m_request {
 };
 
 enum lwm2m_refusal {
-	LWM2M_REFUSED_PATH =
-		1, /* wrong depth for this operation, or an object that only bootstrap may touch */
+	LWM2M_REFUSED_PATH = 1,	   /* wrong depth for this operation, or too many paths */
 	LWM2M_REFUSED_PAYLOAD = 2, /* cannot be encoded in this format */
 	LWM2M_REFUSED_ATTRIBUTES = 3,
 	LWM2M_REFUSED_ARGUMENTS = 4,

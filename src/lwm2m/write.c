@@ -167,11 +167,12 @@ static void note_failure(struct device *d, int result, const struct store_hot *f
 	} else if (result == STORE_REFUSED) {
 		d->forgotten = true;
 	}
-	log_limited(s->log, LOG_ERROR, 10, "not-stored", "ep=%s result=%d cause=\"%s\"",
-		    log_quote(d->endpoint, d->endpoint_len, ep, sizeof(ep)), result,
-		    result < 0		      ? strerror(-result)
-		    : result == STORE_REFUSED ? "another owner"
-					      : "the store is behind");
+	log_limited(s->log, result < 0 || d->forgotten ? LOG_ERROR : LOG_INFO, 10, "not-stored",
+		    "ep=%s result=%d cause=\"%s\"", log_quote(d->endpoint, d->endpoint_len, ep, sizeof(ep)),
+		    result,
+		    result < 0	   ? strerror(-result)
+		    : d->forgotten ? "another owner"
+				   : "the store counts otherwise; its retransmission is taken");
 }
 
 static void effect_settle(struct effect *e, bool stored)

@@ -88,7 +88,7 @@ static void write_device(struct bench *b, uint64_t index, enum store_record_chan
 	w.dedup_index = hot->dedup.next;
 	hot->dedup.entries[hot->dedup.next] =
 		(struct coap_dedup_entry){(uint32_t)hot->number, (uint32_t)(hot->seen_ms / 1000), 1, 0x44, 0};
-	hot->dedup.next = (hot->dedup.next + 1) % COAP_DEDUP_ENTRIES;
+	hot->dedup.next = (uint8_t)((hot->dedup.next + 1) % COAP_DEDUP_ENTRIES);
 	err = store_write(b->store, &w, written, b);
 	if (err < 0)
 		die("store_write", err);

@@ -73,8 +73,8 @@ struct lmdb_op {
 	struct lmdb_op *next;
 	size_t charge; /* bytes it counts for */
 	int result;
-	bool grows; /* refused when the file is as good as full */
-	bool light; /* touches the end of the journal only */
+	bool grows;	/* refused when the file is as good as full */
+	uint16_t pages; /* of the file that it may touch, besides the end of the journal, about */
 };
 
 /* Changes in the order of the calls. */
@@ -101,6 +101,7 @@ struct lmdb_commit {
 	size_t deleted;	      /* devices */
 	bool lean;	      /* no room but for what makes room */
 	bool state_changed;   /* what struct store_state holds */
+	size_t dropped;	      /* requests of devices that are gone */
 	int error;
 	uint64_t took_us;
 	uint64_t file_bytes;
@@ -162,7 +163,8 @@ struct lmdb {
 	MDB_env *env;
 	MDB_dbi tables[STORE_TABLES];
 	uint32_t page_bytes;
-	uint64_t reserve; /* bytes at the end of the file that are kept for what makes room */
+	uint64_t allocated; /* bytes that the file has on the disk, at least; the commit job's */
+	uint64_t reserve;   /* bytes at the end of the file that are kept for what makes room */
 
 	struct siphash_key overlay_key;
 	struct overlay overlay;
@@ -328,8 +330,8 @@ int lmdb_request_add(struct store *s, struct store_key key, const struct store_r
 int lmdb_request_set(struct store *s, struct store_key key, const struct store_fence *fence,
 		     const struct store_request *r, store_request_fn *done, void *ctx);
 int lmdb_request_list(struct store *s, struct store_key key, store_request_fn *each, void *ctx);
-/* All requests of a device that is gone for good. */
-int lmdb_requests_drop(struct lmdb_commit *c, struct store_key key);
+/* The requests of a device that is gone for good, as many as one commit may drop. `*all`: none is left. */
+int lmdb_requests_drop(struct lmdb_commit *c, struct store_key key, bool *all);
 int lmdb_lease_take(struct store *s, struct span body, uint64_t ttl_ms, store_lease_fn *done, void *ctx);
 int lmdb_lease_drop(struct store *s, store_lease_fn *done, void *ctx);
 int lmdb_lease_list(struct store *s, store_lease_fn *each, void *ctx);

@@ -142,25 +142,30 @@ int lmdb_result_copy(struct lmdb_commit *c, struct span s, struct span *out)
  */
 static int check_disk(struct lmdb_commit *c, uint64_t end)
 {
-	const struct lmdb *l = c->l;
+	struct lmdb *l = c->l;
 	uint64_t needed = MIN(end + l->reserve, l->options.size_max);
 	uint64_t wanted = MIN(end + 2 * l->reserve, l->options.size_max);
 	mdb_filehandle_t fd;
 	struct stat file;
 	int rc;
 
+	if (l->allocated >= needed)
+		return 0;
 	if (mdb_env_get_fd(l->env, &fd) != MDB_SUCCESS || fstat(fd, &file) < 0)
 		return -EIO;
-	if ((uint64_t)file.st_size >= needed)
+	l->allocated = (uint64_t)file.st_size;
+	if (l->allocated >= needed)
 		return 0;
 	do {
 		rc = fallocate(fd, 0, 0, (off_t)wanted);
 	} while (rc < 0 && errno == EINTR);
+	if (rc == 0)
+		l->allocated = wanted;
 	/* A file system that cannot do it is full when it says so. */
 	if (rc == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
 		return 0;
 	rc = lmdb_error(errno);
-	c->lean = rc == -ENOSPC && (uint64_t)file.st_size >= end + l->reserve / 2;
+	c->lean = rc == -ENOSPC && l->allocated >= end + l->reserve / 2;
 	return c->lean ? 0 : rc;
 }
 
@@ -206,12 +211,10 @@ static int apply(struct lmdb_commit *c, struct lmdb_op *op)
 	return op->kind->apply(c, op);
 }
 
-/* What a change may cost in the file: the pages on its way in a few tables are written anew. */
-static uint64_t page_cost(const struct lmdb_commit *c, const struct lmdb_op *op)
+/* What a change may need of the reserve. */
+static uint64_t cost(const struct lmdb_commit *c, const struct lmdb_op *op)
 {
-	enum { PAGES = 8 };
-
-	return op->charge + (op->light ? 0U : PAGES * c->l->page_bytes);
+	return op->charge + (uint64_t)op->pages * c->l->page_bytes;
 }
 
 /* Applies changes until there are no more, or the transaction has enough of them. */
@@ -225,11 +228,11 @@ static int apply_all(struct lmdb_commit *c)
 
 	do {
 		err = apply(c, op);
-		bytes += page_cost(c, op);
+		bytes += cost(c, op);
 		count++;
 		op = op->next;
 	} while (err == 0 && op && count < COMMIT_OPS_MAX && c->results.used < RESULT_BYTES_MAX &&
-		 bytes + page_cost(c, op) <= bytes_max);
+		 bytes + cost(c, op) <= bytes_max);
 	c->behind = op;
 	return err;
 }
@@ -414,7 +417,7 @@ static void commit_start(struct lmdb *l)
 	overlay_reset(&c->changes, room);
 	c->state = l->state;
 	c->now_ms = l->options.wall_ms();
-	c->appended = c->deleted = 0;
+	c->appended = c->deleted = c->dropped = 0;
 	c->lean = c->state_changed = false;
 	c->behind = NULL;
 	/* Each change can add one device; adopting them cannot fail any more. */

@@ -371,6 +371,15 @@ static size_t write_charge(const struct store_write *w)
 	return charge;
 }
 
+/* The row's and the record's, and what removing something does to neighbours. */
+static uint16_t write_pages(const struct store_write *w, bool hand_over)
+{
+	static const uint16_t pages[] = {
+		[STORE_RECORD_KEEP] = 0, [STORE_RECORD_PUT] = 6, [STORE_RECORD_DELETE] = 10};
+
+	return (uint16_t)(pages[w->change] + (hand_over ? 2U : 0U) + 2U * w->index_count);
+}
+
 int lmdb_write(struct store *s, const struct store_write *w, const struct store_fence *to,
 	       store_written_fn *done, void *ctx)
 {
@@ -396,7 +405,7 @@ int lmdb_write(struct store *s, const struct store_write *w, const struct store_
 		return -ENOBUFS;
 	o->hash = lmdb_device_hash(l, o->device_key);
 	o->op.grows = w->change != STORE_RECORD_DELETE;
-	o->op.light = w->change == STORE_RECORD_KEEP && !to && !w->index_count;
+	o->op.pages = write_pages(w, to != NULL);
 	lmdb_op_submit(l, &o->op, &write_kind, charge);
 	return 0;
 }
@@ -496,14 +505,15 @@ int lmdb_claim(struct store *s, struct store_key key, const struct store_fence *
 	o->expected = *expected;
 	o->done = done;
 	o->ctx = ctx;
+	o->op.pages = 2;
 	lmdb_op_submit(l, &o->op, &claim_kind, charge);
 	return 0;
 }
 
 /* ---- tombstones ---- */
 
-/* The device whose grave this is goes, unless it lives again or died anew. */
-static int bury(struct lmdb_commit *c, uint64_t deleted_ms, struct store_key key)
+/* The device whose grave this is goes, unless it lives again or died anew. `*done`: the grave may go. */
+static int bury(struct lmdb_commit *c, uint64_t deleted_ms, struct store_key key, bool *done)
 {
 	struct store_key_bytes k;
 	struct span device_key = store_device_key(&k, key);
@@ -512,14 +522,16 @@ static int bury(struct lmdb_commit *c, uint64_t deleted_ms, struct store_key key
 	struct store_row row;
 	int err;
 
+	*done = true;
 	if (!item || !(item->flags & OVERLAY_DELETED))
 		return 0;
 	err = lmdb_device_load(c->l, c->txn, device_key, 0, &row);
 	if (err < 0 || row.deleted_ms != deleted_ms)
 		return err;
+	err = lmdb_requests_drop(c, key, done);
+	if (err < 0 || !*done)
+		return err;
 	err = lmdb_delete(c->l, c->txn, STORE_HOT, device_key);
-	if (err == 0)
-		err = lmdb_requests_drop(c, key);
 	return err < 0 ? err : lmdb_change(c, &gone);
 }
 
@@ -547,6 +559,7 @@ int lmdb_graves_maintain(struct lmdb_commit *c)
 		struct store_key_bytes k;
 		struct store_key key;
 		uint64_t deleted_ms;
+		bool done;
 		int err = oldest_grave(c, &k);
 
 		if (err < 0)
@@ -555,9 +568,10 @@ int lmdb_graves_maintain(struct lmdb_commit *c)
 			return -EBADMSG;
 		if (deleted_ms + LMDB_TOMBSTONE_MS > c->now_ms)
 			return 0;
-		err = bury(c, deleted_ms, key);
-		if (err == 0)
-			err = lmdb_delete(c->l, c->txn, STORE_GRAVE, span_of(k.data, k.len));
+		err = bury(c, deleted_ms, key, &done);
+		if (err < 0 || !done)
+			return err;
+		err = lmdb_delete(c->l, c->txn, STORE_GRAVE, span_of(k.data, k.len));
 		if (err < 0)
 			return err;
 	}

@@ -101,6 +101,7 @@ static int document_change(struct store *s, enum store_document kind, const stru
 		return -ENOBUFS;
 	o->name = span_from(o->name_key, 1);
 	o->op.grows = !wanted->remove;
+	o->op.pages = 4;
 	lmdb_op_submit(l, &o->op, &document_kind, charge);
 	return 0;
 }

@@ -36,7 +36,7 @@ int lmdb_read_new(struct lmdb *l, size_t size, const struct lmdb_read_kind *kind
 		return -ENOMEM;
 	r->kind = kind;
 	arena_init(&r->memory, READ_BYTES_LIMIT);
-	*(struct lmdb_read **)out = r;
+	memcpy(out, &r, sizeof(r));
 	return 0;
 }
 

@@ -48,16 +48,23 @@ static int queue_next(struct queue *q)
 	return err < 0 ? err : queue_read(q, key, value);
 }
 
-int lmdb_requests_drop(struct lmdb_commit *c, struct store_key key)
+int lmdb_requests_drop(struct lmdb_commit *c, struct store_key key, bool *all)
 {
+	enum { DROPPED_MAX = 256 };
 	_cleanup_cursor_ MDB_cursor *cursor = NULL;
 	struct store_key_bytes k;
 	struct queue q = {.prefix = store_device_key(&k, key)};
 	int err = lmdb_cursor(c->l, c->txn, STORE_REQUEST, &cursor);
 
 	q.cursor = cursor;
-	while (err == 0 && (err = queue_first(&q)) == 0)
+	while (err == 0 && (err = queue_first(&q)) == 0) {
+		*all = c->dropped < DROPPED_MAX;
+		if (!*all)
+			return 0;
+		c->dropped++;
 		err = lmdb_error(mdb_cursor_del(cursor, 0));
+	}
+	*all = true;
 	return err == -ENOENT ? 0 : err;
 }
 
@@ -209,6 +216,7 @@ static int request_change(struct store *s, const struct lmdb_op_kind *kind, cons
 		return -ENOBUFS;
 	o->key.endpoint = span_from(o->device_key, o->device_key.len - wanted->key.endpoint.len);
 	o->hash = lmdb_device_hash(l, o->device_key);
+	o->op.pages = 4;
 	lmdb_op_submit(l, &o->op, kind, charge);
 	return 0;
 }

@@ -263,6 +263,27 @@ static void a_queue_outlives_a_deletion_until_the_tombstone_goes(void **state)
 	assert_int_equal(list(f, "b")->count, 1);
 }
 
+static void a_long_queue_goes_with_its_tombstone_over_several_writes(void **state)
+{
+	enum { N = 600 };
+	struct fixture *f = *state;
+	struct store_hot hot = fresh_hot(f), other = fresh_hot(f);
+	char id[16];
+
+	put(f, "a", &hot, "record", NULL);
+	put(f, "b", &other, "record", NULL);
+	for (int i = 0; i < N; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		assert_int_equal(add(f, "a", id, "", N).result, STORE_DONE);
+	}
+	remove_device(f, "a", &hot);
+	clock_advance(COAP_EXCHANGE_LIFETIME_MS);
+	for (int i = 0; i < 5; i++)
+		put(f, "b", &other, NULL, NULL);
+	assert_int_equal(list(f, "a")->count, 0);
+	assert_false(find_now(f, device_key("a"))->device);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(requests_keep_their_order),
 	cmocka_unit_test(a_queue_is_bounded_and_ids_are_unique),
@@ -271,6 +292,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(only_the_owner_changes_a_request),
 	cmocka_unit_test(each_write_tells_whether_requests_were_added),
 	cmocka_unit_test(a_queue_outlives_a_deletion_until_the_tombstone_goes),
+	cmocka_unit_test(a_long_queue_goes_with_its_tombstone_over_several_writes),
 };
 
 const struct theme requests_theme = {tests, ARRAY_SIZE(tests)};

@@ -5,18 +5,11 @@
  * Objects 0 to 7 and 3303 in all versions that a client may mean without saying so (see
  * object_version_default), and those that lie between. Ids, names, types and ranges are facts of the standard
  * (LwM2M Core 1.0.2, 1.1.1 and 1.2, appendix E; IPSO); the sentences are ours. A row that a later version
- * changed ends there and is followed by its successor. Leaves out all other objects: operators load them as
- * definition files.
+ * changed ends there and is followed by its successor. Leaves out the objects of builtin_further.c, and all
+ * others, which operators load as definition files.
  */
 
-#include "model/builtin.h"
-
-enum { R = RESOURCE_READ, W = RESOURCE_WRITE, RW = R | W, E = RESOURCE_EXECUTE };
-enum { ONE = false, MANY = true };
-enum { OPTIONAL = false, MANDATORY = true };
-enum { STILL = BUILTIN_STILL };
-
-/* id, since, until, operations, type, instances, presence, name, range, units, description */
+#include "model/builtin_rows.h"
 
 static const struct builtin_resource security_resources[] = {
 	{0, 0, STILL, 0, VALUE_STRING, ONE, MANDATORY, "LwM2M Server URI", "0..255", "",
@@ -333,17 +326,15 @@ static const struct builtin_resource temperature_resources[] = {
 	 "Fraction of a second to add to the timestamp."},
 };
 
-/* Minor version of the object, and the enabler it came with. */
-static const struct builtin_version with_each_enabler[] = {{0, {1, 0}}, {1, {1, 1}}, {2, {1, 2}}};
-static const struct builtin_version access_control_versions[] = {{0, {1, 0}}, {1, {1, 2}}};
+static const struct builtin_version with_each_enabler[] = {
+	{{1, 0}, {1, 0}}, {{1, 1}, {1, 1}}, {{1, 2}, {1, 2}}};
+static const struct builtin_version access_control_versions[] = {{{1, 0}, {1, 0}}, {{1, 1}, {1, 2}}};
 static const struct builtin_version connectivity_monitoring_versions[] = {
-	{0, {1, 0}}, {1, {1, 1}}, {2, {1, 1}}, {3, {1, 2}}};
-static const struct builtin_version first_only[] = {{0, {1, 0}}};
-static const struct builtin_version temperature_versions[] = {{0, {1, 0}}, {1, {1, 0}}};
+	{{1, 0}, {1, 0}}, {{1, 1}, {1, 1}}, {{1, 2}, {1, 1}}, {{1, 3}, {1, 2}}};
+static const struct builtin_version first_only[] = {{{1, 0}, {1, 0}}};
+static const struct builtin_version temperature_versions[] = {{{1, 0}, {1, 0}}, {{1, 1}, {1, 0}}};
 
-#define ROWS(array) array, ARRAY_SIZE(array)
-
-const struct builtin_object builtin_objects[] = {
+static const struct builtin_object objects[] = {
 	{0, MANY, MANDATORY, "LwM2M Security", "How the client reaches one server, and with which keys.",
 	 ROWS(with_each_enabler), ROWS(security_resources)},
 	{1, MANY, MANDATORY, "LwM2M Server", "How the client behaves towards one server.",
@@ -364,4 +355,4 @@ const struct builtin_object builtin_objects[] = {
 	 ROWS(temperature_resources)},
 };
 
-const size_t builtin_object_count = ARRAY_SIZE(builtin_objects);
+const struct builtin_family builtin_basic = {ROWS(objects)};

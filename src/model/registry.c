@@ -82,15 +82,17 @@ int registry_take(struct registry *r, struct object_def *definition)
 	return 0;
 }
 
+static const struct builtin_family *const families[] = {&builtin_basic, &builtin_further};
+
 /* The rows that hold in one version. */
-static size_t select_resources(const struct builtin_object *o, uint8_t minor, struct resource_def *out)
+static size_t select_resources(const struct builtin_object *o, size_t version, struct resource_def *out)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < o->resource_count; i++) {
 		const struct builtin_resource *row = &o->resources[i];
 
-		if (minor < row->since || minor > row->until)
+		if (version < row->since || version > row->until)
 			continue;
 		out[count++] = (struct resource_def){.id = row->id,
 						     .operations = row->operations,
@@ -105,8 +107,9 @@ static size_t select_resources(const struct builtin_object *o, uint8_t minor, st
 	return count;
 }
 
-static int add_builtin(struct registry *r, const struct builtin_object *o, const struct builtin_version *v)
+static int add_builtin(struct registry *r, const struct builtin_object *o, size_t version)
 {
+	const struct builtin_version *v = &o->versions[version];
 	struct resource_def *resources;
 	struct object_def *def = malloc(sizeof(*def) + o->resource_count * sizeof(*resources));
 
@@ -114,41 +117,45 @@ static int add_builtin(struct registry *r, const struct builtin_object *o, const
 		return -ENOMEM;
 	resources = (struct resource_def *)(def + 1);
 	*def = (struct object_def){.id = o->id,
-				   .version = {1, v->minor},
+				   .version = v->version,
 				   .lwm2m_version = v->lwm2m,
 				   .multiple = o->multiple,
 				   .mandatory = o->mandatory,
 				   .name = o->name,
 				   .description = o->description,
 				   .resources = resources,
-				   .resource_count = select_resources(o, v->minor, resources)};
+				   .resource_count = select_resources(o, version, resources)};
 	return registry_take(r, def);
 }
 
-/* A built-in definition again, if there is one of this version. */
-static void restore_builtin(struct registry *r, uint16_t object, struct object_version version)
+/* The built-in definition of exactly this version. False if there is none. */
+static bool find_builtin(uint32_t key, const struct builtin_object **out, size_t *version)
 {
-	for (size_t i = 0; i < builtin_object_count; i++) {
-		const struct builtin_object *o = &builtin_objects[i];
-
-		for (size_t v = 0; o->id == object && v < o->version_count; v++)
-			if (version.major == 1 && o->versions[v].minor == version.minor)
-				(void)add_builtin(r, o, &o->versions[v]);
-	}
+	for (size_t f = 0; f < ARRAY_SIZE(families); f++)
+		for (size_t i = 0; i < families[f]->count; i++) {
+			*out = &families[f]->objects[i];
+			for (*version = 0; *version < (*out)->version_count; ++*version)
+				if (key_of((*out)->id, (*out)->versions[*version].version) == key)
+					return true;
+		}
+	return false;
 }
 
 bool registry_remove(struct registry *r, uint16_t object, struct object_version version,
 		     enum object_origin origin)
 {
 	uint32_t key = key_of(object, version);
-	size_t at = count_up_to(r, key);
+	size_t at = count_up_to(r, key), which;
+	const struct builtin_object *builtin;
 
 	if (at == 0 || key_at(r, at - 1) != key || r->index[at - 1]->origin != origin)
 		return false;
 	free(r->index[at - 1]);
 	memmove(&r->index[at - 1], &r->index[at], (r->count - at) * sizeof(r->index[0]));
 	r->count--;
-	restore_builtin(r, object, version);
+	/* There is room for it: one has just gone. Without memory for itself it stays away. */
+	if (find_builtin(key, &builtin, &which))
+		(void)add_builtin(r, builtin, which);
 	return true;
 }
 
@@ -163,13 +170,14 @@ struct registry *registry_new(void)
 
 	if (!r)
 		return NULL;
-	for (size_t i = 0; i < builtin_object_count; i++) {
-		const struct builtin_object *o = &builtin_objects[i];
+	for (size_t f = 0; f < ARRAY_SIZE(families); f++)
+		for (size_t i = 0; i < families[f]->count; i++) {
+			const struct builtin_object *o = &families[f]->objects[i];
 
-		for (size_t v = 0; v < o->version_count; v++)
-			if (add_builtin(r, o, &o->versions[v]) < 0)
-				return registry_free(r);
-	}
+			for (size_t v = 0; v < o->version_count; v++)
+				if (add_builtin(r, o, v) < 0)
+					return registry_free(r);
+		}
 	return r;
 }
 

@@ -46,7 +46,7 @@ struct object_def {
 
 struct registry;
 
-/* All built-in definitions (objects 0-7 in their versions, 3303). NULL if memory is out. */
+/* All built-in definitions (builtin.h), each in its versions. NULL if memory is out. */
 struct registry *registry_new(void) NODISCARD;
 /* The same without any. */
 struct registry *registry_new_empty(void) NODISCARD;

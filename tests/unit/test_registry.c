@@ -29,14 +29,15 @@ static const struct object_def *find(void **state, uint16_t id, uint8_t major, u
 }
 
 /* "0-12" style lists of resource ids, for what each version has. */
-static void check_resources(void **state, uint16_t id, uint8_t minor, const char *expected)
+static void check_version(void **state, uint16_t id, struct object_version version, const char *expected)
 {
-	const struct object_def *o = find(state, id, 1, minor);
+	const struct object_def *o = registry_find(*state, id, version);
 	char text[512] = "";
 	size_t len = 0;
 
 	assert_non_null(o);
-	assert_int_equal(o->version.minor, minor);
+	assert_int_equal(o->version.major, version.major);
+	assert_int_equal(o->version.minor, version.minor);
 	for (size_t i = 0; i < o->resource_count; i++) {
 		size_t last = i;
 
@@ -49,6 +50,11 @@ static void check_resources(void **state, uint16_t id, uint8_t minor, const char
 		i = last;
 	}
 	assert_string_equal(text, expected);
+}
+
+static void check_resources(void **state, uint16_t id, uint8_t minor, const char *expected)
+{
+	check_version(state, id, (struct object_version){1, minor}, expected);
 }
 
 static void each_version_has_its_resources(void **state)
@@ -73,6 +79,26 @@ static void each_version_has_its_resources(void **state)
 	check_resources(state, 5, 2, "0-3 5-14");
 	check_resources(state, 6, 0, "0-6");
 	check_resources(state, 7, 0, "0-8");
+	check_resources(state, 9, 0, "0-18");
+	check_resources(state, 9, 1, "0-22");
+	check_resources(state, 10, 0, "0-11");
+	check_resources(state, 10, 1, "0-5 7-14");
+	check_resources(state, 11, 0, "0-25");
+	check_resources(state, 11, 1, "0-33");
+	check_resources(state, 16, 0, "0-3");
+	check_resources(state, 19, 0, "0-5");
+	check_resources(state, 20, 0, "4010-4015");
+	check_resources(state, 21, 0, "0-5");
+	check_resources(state, 21, 1, "0-6");
+	check_version(state, 21, (struct object_version){2, 0}, "0-6");
+	check_resources(state, 22, 0, "0-4");
+	check_resources(state, 22, 1, "0-6");
+	check_resources(state, 23, 0, "0-2");
+	check_resources(state, 24, 0, "0-8");
+	check_resources(state, 25, 0, "0-2");
+	check_version(state, 25, (struct object_version){2, 0}, "0-1 3");
+	check_resources(state, 26, 0, "0-1");
+	check_resources(state, 33629, 0, "0-3 5-17");
 	check_resources(state, 3303, 0, "5601-5605 5700-5701");
 	check_resources(state, 3303, 1, "5518 5601-5605 5700-5701 5750 6042 6049-6050");
 }
@@ -85,7 +111,9 @@ static void definitions_are_sound(void **state)
 
 	for (; (o = registry_at(*state, count)); last = o, count++) {
 		assert_true(!last || last->id < o->id ||
-			    (last->id == o->id && last->version.minor < o->version.minor));
+			    (last->id == o->id && (last->version.major < o->version.major ||
+						   (last->version.major == o->version.major &&
+						    last->version.minor < o->version.minor))));
 		assert_true(*o->name && *o->description);
 		assert_int_equal(o->lwm2m_version.major, 1);
 		assert_true(o->lwm2m_version.minor <= 2);
@@ -98,13 +126,15 @@ static void definitions_are_sound(void **state)
 			assert_true(r->type < VALUE_TYPES);
 			assert_int_equal(r->type == VALUE_NONE, r->operations == RESOURCE_EXECUTE);
 			/* Only the bootstrap server writes keys. */
-			assert_int_equal(r->operations == 0, o->id == 0);
+			assert_int_equal(r->operations == 0, o->id == 0 || o->id == 21 || o->id == 23);
 			assert_ptr_equal(object_resource(o, r->id), r);
 		}
 		assert_null(object_resource(o, 65534));
 		assert_null(object_resource(o, 4444));
 	}
-	assert_int_equal(count, 3 + 3 + 2 + 3 + 4 + 3 + 1 + 1 + 2);
+	/* 0 to 7; 9, 10, 11; 16, 19, 20; 21 to 26; 3303, 33629. */
+	assert_int_equal(count, 3 + 3 + 2 + 3 + 4 + 3 + 1 + 1 + 2 + 2 + 2 + 1 + 1 + 1 + 3 + 2 + 1 + 1 + 2 +
+					1 + 2 + 1);
 	assert_null(registry_at(*state, count + 1));
 }
 
@@ -129,6 +159,77 @@ static void knows_the_particulars(void **state)
 	assert_false(find(state, 5, 1, 0)->mandatory);
 }
 
+/* lwm2m.md, 1.10, as lines: id, operations, type, "*" if it has instances, "!" if it must be there. */
+static void agrees_with_the_catalogue(void **state)
+{
+	static const struct {
+		uint16_t object;
+		struct object_version version;
+		const char *summary;
+	} cases[] = {
+		{9,
+		 {1, 0},
+		 "0RS! 1RS! 2WO 3WS 4E! 5RL 6E! 7RI! 8RWB 9RI! 10E! 11E! 12RB! 13RWL 14WS 15WS 16RS 17RL* "
+		 "18RI"},
+		{21, {2, 0}, "0O! 1O! 2O! 3I 4I 5O 6O"},
+		{21, {1, 0}, "0S! 1S! 2S! 3I 4I 5S"},
+		{22, {1, 1}, "0RWC*! 1RS! 2RWB 3RWC* 4RWI 5RWI 6RO"},
+		{23, {1, 0}, "0S! 1I! 2S!"},
+		{24, {1, 0}, "0RWB 1RWS 2RWS 3RWB 4RWU 5RWU 6RWS! 7RWS 8RWO"},
+		{25, {2, 0}, "0RS! 1RS! 3RC!"},
+		{25, {1, 0}, "0RS! 1RWS! 2RL"},
+		{26, {1, 0}, "0RU! 1RC!"},
+		{33629,
+		 {1, 0},
+		 "0WO! 1RWS! 2E! 3RI! 5RI! 6RS 7RS 8RI* 9RI! 10E 11RWI 12RT 13RWU 14RS! 15RS! 16RL* 17RL*"},
+		{10, {1, 1}, "0RWS 1RWI 2RWS 3RL 4RWI 5RWI 7RWO 8RWO 9RWO 10RWO 11RL*! 12RU 13RWU 14RWU"},
+		{16, {1, 0}, "0RWS*! 1E 2RO* 3RI"},
+		{19, {1, 0}, "0RWO*! 1RWI 2RWT 3RWS 4RWS 5RWI"},
+		{20, {1, 0}, "4010RWI 4011E 4012E 4013RI 4014RO! 4015RWI"},
+	};
+	static const char types[VALUE_TYPES] = {
+		[VALUE_STRING] = 'S', [VALUE_INTEGER] = 'I', [VALUE_UNSIGNED] = 'U',
+		[VALUE_FLOAT] = 'F',  [VALUE_BOOLEAN] = 'B', [VALUE_OPAQUE] = 'O',
+		[VALUE_TIME] = 'T',   [VALUE_OBJLNK] = 'L',  [VALUE_CORELNK] = 'C',
+	};
+
+	for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
+		const struct object_def *o = registry_find(*state, cases[c].object, cases[c].version);
+		char text[512] = "";
+		size_t len = 0;
+
+		assert_non_null(o);
+		for (size_t i = 0; i < o->resource_count; i++) {
+			const struct resource_def *r = &o->resources[i];
+			char type[2] = {types[r->type], '\0'};
+
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%u%s%s%s%s%s%s",
+						i ? " " : "", r->id, r->operations & RESOURCE_READ ? "R" : "",
+						r->operations & RESOURCE_WRITE ? "W" : "",
+						r->operations & RESOURCE_EXECUTE ? "E" : "", type,
+						r->multiple ? "*" : "", r->mandatory ? "!" : "");
+		}
+		assert_string_equal(text, cases[c].summary);
+	}
+}
+
+/* What comes with an enabler is there under the version that an absent `ver` means. */
+static void has_what_is_meant_by_default(void **state)
+{
+	static const uint16_t core[] = {0, 1, 2, 3, 4, 5, 6, 7, 21, 23, 24, 25, 26};
+
+	for (size_t i = 0; i < ARRAY_SIZE(core); i++)
+		for (uint8_t minor = 0; minor < 3; minor++) {
+			struct object_version v =
+				object_version_default(core[i], (struct object_version){1, minor});
+			const struct object_def *o = registry_find(*state, core[i], v);
+
+			assert_non_null(o);
+			assert_int_equal(o->version.major, v.major);
+			assert_int_equal(o->version.minor, v.minor);
+		}
+}
+
 static void falls_back_to_a_lower_minor(void **state)
 {
 	assert_int_equal(find(state, 3, 1, 9)->version.minor, 2);
@@ -138,6 +239,11 @@ static void falls_back_to_a_lower_minor(void **state)
 	assert_null(find(state, 8, 1, 0));
 	assert_null(find(state, 65535, 255, 255));
 	assert_null(find(state, 3302, 1, 1));
+	/* Never across a major version: a key is bytes in one and text in the other. */
+	assert_int_equal(find(state, 21, 1, 7)->version.minor, 1);
+	assert_int_equal(find(state, 21, 2, 7)->version.major, 2);
+	assert_null(find(state, 21, 3, 0));
+	assert_int_equal(find(state, 25, 1, 1)->version.major, 1);
 	assert_int_equal(find(state, 3303, 1, 255)->version.minor, 1);
 }
 
@@ -278,6 +384,8 @@ int main(void)
 		WITH_REGISTRY(each_version_has_its_resources),
 		WITH_REGISTRY(definitions_are_sound),
 		WITH_REGISTRY(knows_the_particulars),
+		WITH_REGISTRY(agrees_with_the_catalogue),
+		WITH_REGISTRY(has_what_is_meant_by_default),
 		WITH_REGISTRY(falls_back_to_a_lower_minor),
 		WITH_REGISTRY(takes_definitions),
 		WITH_REGISTRY(names_urns),

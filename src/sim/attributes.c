@@ -3,7 +3,8 @@
 
 /*
  * Notification attributes. A table says how each is written; the rules between them (lt below gt with room
- * for two steps, Core 1.1.1, 5.1.2) are checked on the whole that would result, before any of it is taken.
+ * for two steps, epmin below epmax, Core 1.1.1, 5.1.2) are checked on the whole that would result, before any
+ * of it is taken.
  *
  * Leaves out what the attributes do: observation.c. epmin and epmax are kept and shown only: these devices
  * measure when they notify.
@@ -87,6 +88,9 @@ static bool is_consistent(const struct attributes *a)
 	double step = attribute_is_set(a, ATTRIBUTE_ST) ? a->values[ATTRIBUTE_ST] : 0;
 
 	if (step < 0)
+		return false;
+	if (attribute_is_set(a, ATTRIBUTE_EPMIN) && attribute_is_set(a, ATTRIBUTE_EPMAX) &&
+	    a->values[ATTRIBUTE_EPMAX] <= a->values[ATTRIBUTE_EPMIN])
 		return false;
 	if (!attribute_is_set(a, ATTRIBUTE_GT) || !attribute_is_set(a, ATTRIBUTE_LT))
 		return true;

@@ -13,28 +13,69 @@
 
 #include "codec/codec.h"
 
-enum { BLOCK_SZX_MAX = 6 };
+#include <errno.h>
+
+enum { VALUES_LIMIT = 4 << 20 };
 
 struct snapshot {
-	struct path path;
-	uint16_t accept;
+	struct target target;
 	struct content content;
 };
 
-/* What may be asked for by Accept, and since which minor version of LwM2M 1. */
+/* What may be asked for by Accept, and in which minor versions of LwM2M 1. */
 static const struct {
 	uint16_t format;
-	uint8_t minor;
+	uint8_t since, until;
+	bool composite;
 } formats[] = {
-	{FORMAT_TEXT, 0}, {FORMAT_OPAQUE, 0},	  {FORMAT_TLV, 0},
-	{FORMAT_CBOR, 1}, {FORMAT_SENML_JSON, 1}, {FORMAT_SENML_CBOR, 1},
+	{FORMAT_TEXT, 0, UINT8_MAX, false},
+	{FORMAT_OPAQUE, 0, UINT8_MAX, false},
+	{FORMAT_CBOR, 1, UINT8_MAX, false},
+	{FORMAT_SENML_JSON, 1, UINT8_MAX, true},
+	{FORMAT_SENML_CBOR, 1, UINT8_MAX, true},
+	{FORMAT_TLV, 0, UINT8_MAX, false},
+	{FORMAT_JSON, 0, 0, false}, /* clients of 1.1 do not use it any more (Core 1.1.1, 7.4) */
 };
+
+/* ---- targets ---- */
+
+int target_copy(struct target *to, const struct target *from)
+{
+	struct path *paths = malloc(MAX(from->count, (size_t)1) * sizeof(*paths));
+
+	*to = *from;
+	to->paths = paths;
+	if (!paths) {
+		to->count = 0;
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < from->count; i++)
+		paths[i] = from->paths[i];
+	return 0;
+}
+
+void target_deinit(struct target *t)
+{
+	free((void *)t->paths);
+	*t = (struct target){0};
+}
+
+/* ---- formats ---- */
 
 bool content_knows(const struct sim *s, uint16_t format)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
 		if (formats[i].format == format)
-			return formats[i].minor <= s->model.lwm2m.minor && codec_find(format);
+			return formats[i].since <= s->model.lwm2m.minor &&
+			       s->model.lwm2m.minor <= formats[i].until && codec_find(format);
+	return false;
+}
+
+bool content_is_composite(uint16_t format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (formats[i].format == format)
+			return formats[i].composite;
 	return false;
 }
 
@@ -60,10 +101,10 @@ struct objects_env content_env(const struct device *d, uint64_t now_ms, char nam
 	};
 }
 
-static uint16_t default_format(const struct sim *s, const struct path *path, const struct records *records)
+static uint16_t default_format(const struct sim *s, const struct target *t, const struct records *records)
 {
-	bool single = path->depth >= PATH_RESOURCE && records->count == 1 &&
-		      path_compare(&records->items[0].path, path) == 0;
+	bool single = !t->composite && t->paths->depth >= PATH_RESOURCE && records->count == 1 &&
+		      path_compare(&records->items[0].path, t->paths) == 0;
 
 	if (single)
 		return records->items[0].value.type == VALUE_OPAQUE ? FORMAT_OPAQUE : FORMAT_TEXT;
@@ -86,27 +127,58 @@ static double number_of(const struct records *records)
 	}
 }
 
-static void read_values(struct device *d, const struct path *path, uint16_t accept, uint64_t now_ms,
-			struct content *out)
+/* Sorts, and leaves one of what several paths of the list lead to; nothing that is only empty. */
+static void unite(struct records *r)
+{
+	size_t kept = 0;
+
+	records_sort(r);
+	for (size_t i = 0; i < r->count; i++) {
+		bool again = kept && path_compare(&r->items[kept - 1].path, &r->items[i].path) == 0;
+
+		if (!again && r->items[i].value.type != VALUE_NONE)
+			r->items[kept++] = r->items[i];
+	}
+	r->count = kept;
+}
+
+static uint8_t read_composite(struct device *d, const struct objects_env *env, const struct target *t,
+			      struct records *out)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (objects_read(&d->objects, env, &t->paths[i], out) == COAP_INTERNAL_SERVER_ERROR)
+			return COAP_INTERNAL_SERVER_ERROR;
+	unite(out);
+	return COAP_CONTENT;
+}
+
+static uint8_t read_records(struct device *d, const struct objects_env *env, const struct target *t,
+			    struct records *out)
+{
+	return t->composite ? read_composite(d, env, t, out) : objects_read(&d->objects, env, t->paths, out);
+}
+
+static void read_values(struct device *d, const struct target *t, uint64_t now_ms, struct content *out)
 {
 	_cleanup_arena_ struct arena arena;
 	char name[DEVICE_NAME];
 	const struct objects_env env = content_env(d, now_ms, name);
-	struct codec_context codec = {.model = &d->sim->model, .base = *path, .now_ms = env.wall_ms};
-	struct records records;
+	struct codec_context codec = {
+		.model = &d->sim->model, .any_path = t->composite, .now_ms = env.wall_ms, .arena = &arena};
+	struct records records = records_of(&arena);
 	int rc;
 
-	arena_init(&arena, CONTENT_LIMIT);
-	codec.arena = &arena;
-	records = records_of(&arena);
-	*out = (struct content){.format = accept, .payload = buffer_of(CONTENT_LIMIT)};
-	out->code = objects_read(&d->objects, &env, path, &records);
+	arena_init(&arena, VALUES_LIMIT);
+	if (!t->composite)
+		codec.base = *t->paths;
+	*out = (struct content){.format = t->accept, .payload = buffer_of(CONTENT_LIMIT)};
+	out->code = read_records(d, &env, t, &records);
 	if (out->code != COAP_CONTENT)
 		return;
 	out->number = number_of(&records);
-	if (accept == COAP_FORMAT_NONE)
-		out->format = default_format(d->sim, path, &records);
-	rc = content_knows(d->sim, out->format)
+	if (t->accept == COAP_FORMAT_NONE)
+		out->format = default_format(d->sim, t, &records);
+	rc = content_knows(d->sim, out->format) && (!t->composite || content_is_composite(out->format))
 		     ? codec_encode(&codec, out->format, records.items, records.count, &out->payload)
 		     : CODEC_UNSUPPORTED;
 	if (rc != CODEC_OK)
@@ -205,75 +277,69 @@ static void discover(struct device *d, const struct path *path, uint64_t now_ms,
 
 /* ---- blocks ---- */
 
-static bool is_kept(const struct device *d, const struct path *path, uint16_t accept)
+static bool is_kept(const struct device *d, const struct target *t)
 {
-	return d->snapshot && d->snapshot->accept == accept && path_compare(&d->snapshot->path, path) == 0;
+	const struct target *kept = d->snapshot ? &d->snapshot->target : NULL;
+
+	if (!kept || kept->accept != t->accept || kept->composite != t->composite || kept->count != t->count)
+		return false;
+	for (size_t i = 0; i < t->count; i++)
+		if (path_compare(&kept->paths[i], &t->paths[i]) != 0)
+			return false;
+	return true;
 }
 
-void content_take(struct device *d, const struct path *path, uint16_t accept, int64_t block2, uint64_t now_ms,
-		  struct content *out)
+void content_take(struct device *d, const struct target *target, const struct coap_block *block2,
+		  uint64_t now_ms, struct content *out)
 {
-	bool later = block2 != CONTENT_NO_BLOCK && block2 >> 4 > 0;
-
-	if (later && is_kept(d, path, accept)) {
+	if (block2 && block2->num > 0 && is_kept(d, target)) {
 		*out = d->snapshot->content;
 		d->snapshot->content.payload = buffer_of(0);
 		return;
 	}
-	if (accept == FORMAT_LINK)
-		discover(d, path, now_ms, out);
+	if (target->accept == FORMAT_LINK && !target->composite)
+		discover(d, target->paths, now_ms, out);
 	else
-		read_values(d, path, accept, now_ms, out);
+		read_values(d, target, now_ms, out);
 }
 
-bool content_attach(struct content *c, const struct siphash_key *key, int64_t block2, struct coap_message *m,
-		    uint8_t etag[4])
+bool content_attach(struct content *c, const struct siphash_key *key, const struct coap_block *block2,
+		    struct coap_message *m, uint8_t etag[COAP_BODY_ETAG])
 {
-	struct span payload = buffer_span(&c->payload);
-	uint32_t asked = block2 == CONTENT_NO_BLOCK ? BLOCK_SZX_MAX : (uint32_t)block2;
-	uint32_t szx = MIN(asked & 7, (uint32_t)BLOCK_SZX_MAX);
-	size_t size = (size_t)16 << szx;
-	size_t start = (asked >> 4) * size;
-	bool more = payload.len > start + size;
-	uint64_t digest;
+	enum coap_served served = coap_serve_body(m, buffer_span(&c->payload), block2, key, etag);
 	int rc;
 
-	if (start && start >= payload.len)
+	if (served == COAP_SERVED_BEYOND)
 		return false;
+	c->blocks = served == COAP_SERVED_BLOCK;
 	rc = coap_add_uint(m, COAP_OPTION_CONTENT_FORMAT, c->format);
-	c->blocks = more || start;
-	if (c->blocks) {
-		digest = siphash(key, payload);
-		memcpy(etag, &digest, 4);
-		rc |= coap_add(m, COAP_OPTION_ETAG, span_of(etag, 4));
-		rc |= coap_add_uint(m, COAP_OPTION_BLOCK2,
-				    (uint32_t)(start / size) << 4 | (uint32_t)more << 3 | szx);
-		rc |= coap_add_uint(m, COAP_OPTION_SIZE2, (uint32_t)payload.len);
-	}
 	assert(rc == 0); /* a handful of options always has room */
 	(void)rc;
-	m->payload = span_of(payload.data + start, MIN(size, payload.len - start));
 	return true;
 }
 
-void content_release(struct device *d, const struct path *path, uint16_t accept, struct content *c)
+void content_release(struct device *d, const struct target *target, struct content *c)
 {
 	if (!c->blocks) {
 		buffer_deinit(&c->payload);
 		return;
 	}
 	content_forget(d);
-	d->snapshot = malloc(sizeof(*d->snapshot));
-	if (d->snapshot)
-		*d->snapshot = (struct snapshot){*path, accept, *c};
-	else
-		buffer_deinit(&c->payload);
+	d->snapshot = calloc(1, sizeof(*d->snapshot));
+	if (d->snapshot && target_copy(&d->snapshot->target, target) == 0) {
+		d->snapshot->content = *c;
+		return;
+	}
+	buffer_deinit(&c->payload);
+	content_forget(d);
 }
 
 void content_forget(struct device *d)
 {
-	if (d->snapshot)
+	if (d->snapshot) {
+		target_deinit(&d->snapshot->target);
 		buffer_deinit(&d->snapshot->content.payload);
+	}
 	free(d->snapshot);
 	d->snapshot = NULL;
 }

@@ -2,9 +2,10 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * The registration of one device. At most one of Register, Update and De-register is under way; whatever else
- * becomes necessary meanwhile is a bit in `wanted`, and `act` begins the most important of it when the way is
- * free: after each datagram, after each exchange, and when the timer of the state fires.
+ * The registration of one device. At most one of Register, Update, De-register and Send is under way;
+ * whatever else becomes necessary meanwhile is a bit in `wanted`, and `device_act` begins the most important
+ * of it when the way is free: after each datagram, after each exchange, and when the timer of the state
+ * fires.
  *
  *     IDLE --> REGISTERING --2.01--> REGISTERED --Update fails--> REGISTERING
  *                 |  ^                   |--Reboot--> BOOTING --> REGISTERING
@@ -20,8 +21,10 @@
 #include "sim/answer.h"
 #include "sim/content.h"
 #include "sim/observation.h"
+#include "sim/send.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -29,11 +32,10 @@ enum {
 	BOOT_MS = 2000,
 	RETRY_DOUBLINGS = 6,
 	UPDATE_MARGIN_MS = 93000, /* MAX_TRANSMIT_WAIT: an Update that gets lost is repeated in time */
-	LINKS_LIMIT = 4096,
+	LINKS_LIMIT = 64 << 10,
 };
 
 static void on_timer(struct timer *t, uint64_t now_ms);
-static void act(struct device *d, uint64_t now_ms);
 
 struct address device_address(const struct sim *s, uint32_t index)
 {
@@ -98,7 +100,7 @@ static bool is_asleep(const struct device *d, uint64_t now_ms)
 
 /* ---- the requests of the registration interface ---- */
 
-static struct coap_token next_token(struct device *d)
+struct coap_token device_next_token(struct device *d)
 {
 	struct coap_token token = {.len = 6};
 
@@ -131,26 +133,39 @@ static void add_query(struct coap_message *m, struct query *q, const char *forma
 	(void)rc;
 }
 
-static void add_links(struct device *d, struct coap_message *m, struct buffer *links, uint64_t now_ms)
+/* The list of objects, as what the next request carries. */
+static void take_links(struct device *d, uint64_t now_ms)
 {
 	char name[DEVICE_NAME];
 	const struct objects_env env = content_env(d, now_ms, name);
-	int rc;
+	struct buffer links = buffer_of(LINKS_LIMIT);
 
 	if (!is_version_1_0(d)) {
-		buffer_str(links, "</>;rt=\"oma.lwm2m\";ct=\"");
-		content_formats(d->sim, links);
-		buffer_str(links, "\"");
+		buffer_str(&links, "</>;rt=\"oma.lwm2m\";ct=\"");
+		content_formats(d->sim, &links);
+		buffer_str(&links, "\"");
 	}
-	objects_links(&d->objects, &env, links);
-	rc = coap_add_uint(m, COAP_OPTION_CONTENT_FORMAT, 40);
-	assert(rc == 0);
-	(void)rc;
-	m->payload = buffer_span(links);
+	objects_links(&d->objects, &env, &links);
+	coap_upload_begin(&d->upload, links);
 }
 
-/* Starts what is to be the only exchange of its kind. False if there is no room: tried again later. */
-static bool start(struct device *d, struct coap_message *m, coap_done *done, uint64_t now_ms)
+/* As much of it as goes into this message. */
+static void add_links(const struct device *d, struct coap_message *m)
+{
+	int rc = coap_add_uint(m, COAP_OPTION_CONTENT_FORMAT, 40);
+
+	rc |= coap_upload_fill(&d->upload, m);
+	assert(rc == 0); /* a few options of 48 */
+	(void)rc;
+}
+
+/* Whether a response only asks for the next block of what is under way. */
+static bool wants_more(struct device *d, enum coap_outcome outcome, const struct coap_message *response)
+{
+	return outcome == COAP_RESPONSE && coap_upload_take(&d->upload, response) == COAP_UPLOAD_NEXT;
+}
+
+bool device_request(struct device *d, struct coap_message *m, coap_done *done, uint64_t now_ms)
 {
 	assert(!d->exchange);
 	if (coap_start(&d->sim->coap, &d->peer, m, now_ms, done, d, &d->exchange) < 0)
@@ -223,6 +238,8 @@ static uint64_t update_due_ms(const struct device *d, uint64_t now_ms)
 	return due_ms == UINT64_MAX ? UINT64_MAX : now_ms + due_ms;
 }
 
+static void post_register(struct device *d, uint64_t now_ms);
+
 static void on_registered(void *ctx, enum coap_outcome outcome, const struct coap_message *response,
 			  uint64_t now_ms)
 {
@@ -230,6 +247,11 @@ static void on_registered(void *ctx, enum coap_outcome outcome, const struct coa
 	char name[DEVICE_NAME];
 
 	d->exchange = NULL;
+	if (wants_more(d, outcome, response)) {
+		post_register(d, now_ms);
+		return;
+	}
+	coap_upload_deinit(&d->upload);
 	if (!is_ok(d, outcome, response, COAP_CREATED) || !take_location(d, response)) {
 		wait_and_retry(d, response, now_ms);
 		return;
@@ -241,23 +263,19 @@ static void on_registered(void *ctx, enum coap_outcome outcome, const struct coa
 	d->was_registered = true;
 	enter(d, DEVICE_REGISTERED);
 	set_timer(d, update_due_ms(d, now_ms));
-	act(d, now_ms);
+	send_start(d, now_ms);
+	device_act(d, now_ms);
 }
 
-static void begin_register(struct device *d, uint64_t now_ms)
+/* Register, or its next block: the same options each time, they are the name of the transfer. */
+static void post_register(struct device *d, uint64_t now_ms)
 {
-	_cleanup_buffer_ struct buffer links = buffer_of(LINKS_LIMIT);
 	struct coap_message m;
 	struct query query = {.count = 0};
 	char name[DEVICE_NAME];
 	int rc;
 
-	/* A new registration begins without observations, at both ends. */
-	observation_clear(d, now_ms);
-	d->wanted = 0;
-	enter(d, DEVICE_REGISTERING);
-	timer_cancel(&d->sim->timers, &d->timer);
-	coap_message_init(&m, COAP_CON, COAP_POST, 0, next_token(d));
+	coap_message_init(&m, COAP_CON, COAP_POST, 0, device_next_token(d));
 	rc = coap_add(&m, COAP_OPTION_URI_PATH, span_str("rd"));
 	assert(rc == 0);
 	(void)rc;
@@ -269,9 +287,20 @@ static void begin_register(struct device *d, uint64_t now_ms)
 		rc = coap_add(&m, COAP_OPTION_URI_QUERY, span_str("Q"));
 		assert(rc == 0);
 	}
-	add_links(d, &m, &links, now_ms);
-	if (!start(d, &m, on_registered, now_ms))
+	add_links(d, &m);
+	if (!device_request(d, &m, on_registered, now_ms))
 		wait_and_retry(d, NULL, now_ms);
+}
+
+static void begin_register(struct device *d, uint64_t now_ms)
+{
+	/* A new registration begins without observations, at both ends. */
+	observation_clear(d, now_ms);
+	d->wanted = 0;
+	enter(d, DEVICE_REGISTERING);
+	timer_cancel(&d->sim->timers, &d->timer);
+	take_links(d, now_ms);
+	post_register(d, now_ms);
 }
 
 void device_lost(struct device *d, uint64_t now_ms)
@@ -281,10 +310,12 @@ void device_lost(struct device *d, uint64_t now_ms)
 	d->sim->stats.lost_registrations++;
 	observation_clear(d, now_ms);
 	d->wanted |= WANT_REGISTER;
-	act(d, now_ms);
+	device_act(d, now_ms);
 }
 
 /* ---- Update ---- */
+
+static void post_update(struct device *d, uint64_t now_ms);
 
 static void on_updated(void *ctx, enum coap_outcome outcome, const struct coap_message *response,
 		       uint64_t now_ms)
@@ -293,6 +324,11 @@ static void on_updated(void *ctx, enum coap_outcome outcome, const struct coap_m
 	char name[DEVICE_NAME];
 
 	d->exchange = NULL;
+	if (wants_more(d, outcome, response)) {
+		post_update(d, now_ms);
+		return;
+	}
+	coap_upload_deinit(&d->upload);
 	if (!is_ok(d, outcome, response, COAP_CHANGED)) {
 		device_lost(d, now_ms);
 		return;
@@ -300,32 +336,40 @@ static void on_updated(void *ctx, enum coap_outcome outcome, const struct coap_m
 	ledger_write(&d->sim->ledger, "ack update %s", device_name(d, name));
 	d->sim->stats.updates++;
 	set_timer(d, update_due_ms(d, now_ms));
-	act(d, now_ms);
+	device_act(d, now_ms);
 }
 
-static void begin_update(struct device *d, uint64_t now_ms)
+static void post_update(struct device *d, uint64_t now_ms)
 {
-	_cleanup_buffer_ struct buffer links = buffer_of(LINKS_LIMIT);
 	struct query query = {.count = 0};
 	struct coap_message m;
 	int rc;
 
-	coap_message_init(&m, COAP_CON, COAP_POST, 0, next_token(d));
+	coap_message_init(&m, COAP_CON, COAP_POST, 0, device_next_token(d));
 	rc = coap_add_segments(&m, COAP_OPTION_URI_PATH, span_str(d->location));
 	assert(rc == 0); /* it came in one message */
 	(void)rc;
-	if (d->wanted & WANT_LIFETIME)
+	if (d->updating & WANT_LIFETIME)
 		add_query(&m, &query, "lt=%u", d->objects.lifetime_s);
-	if (d->wanted & WANT_BINDING)
+	if (d->updating & WANT_BINDING)
 		add_query(&m, &query, "b=%s", d->objects.binding);
-	if (d->wanted & WANT_LINKS)
-		add_links(d, &m, &links, now_ms);
-	if (!start(d, &m, on_updated, now_ms)) {
+	if (d->updating & WANT_LINKS)
+		add_links(d, &m);
+	if (!device_request(d, &m, on_updated, now_ms)) {
+		d->wanted |= d->updating;
 		set_timer(d, now_ms + pause_ms(d, NULL));
-		return;
 	}
+}
+
+static void begin_update(struct device *d, uint64_t now_ms)
+{
+	d->updating = d->wanted & WANT_ANY_UPDATE;
 	d->wanted &= (uint8_t)~WANT_ANY_UPDATE;
 	timer_cancel(&d->sim->timers, &d->timer);
+	coap_upload_deinit(&d->upload);
+	if (d->updating & WANT_LINKS)
+		take_links(d, now_ms);
+	post_update(d, now_ms);
 }
 
 /* ---- De-register ---- */
@@ -366,11 +410,11 @@ static void begin_deregister(struct device *d, uint64_t now_ms)
 	d->wanted = 0;
 	enter(d, DEVICE_DEREGISTERING);
 	timer_cancel(&d->sim->timers, &d->timer);
-	coap_message_init(&m, COAP_CON, COAP_DELETE, 0, next_token(d));
+	coap_message_init(&m, COAP_CON, COAP_DELETE, 0, device_next_token(d));
 	rc = coap_add_segments(&m, COAP_OPTION_URI_PATH, span_str(d->location));
 	assert(rc == 0);
 	(void)rc;
-	if (!start(d, &m, on_deregistered, now_ms))
+	if (!device_request(d, &m, on_deregistered, now_ms))
 		deregistered(d, false, now_ms);
 }
 
@@ -391,12 +435,13 @@ static void reboot(struct device *d, uint64_t now_ms)
 	observation_clear(d, now_ms);
 	attributes_deinit(&d->attributes);
 	content_forget(d);
+	send_forget(d);
 	d->wanted = 0;
 	enter(d, DEVICE_BOOTING);
 	set_timer(d, now_ms + BOOT_MS);
 }
 
-static void act(struct device *d, uint64_t now_ms)
+void device_act(struct device *d, uint64_t now_ms)
 {
 	if (d->state != DEVICE_REGISTERED || d->sim->stopping)
 		return;
@@ -410,6 +455,8 @@ static void act(struct device *d, uint64_t now_ms)
 		begin_register(d, now_ms);
 	else if (d->wanted & WANT_ANY_UPDATE)
 		begin_update(d, now_ms);
+	else if (d->wanted & WANT_SEND)
+		send_begin(d, now_ms);
 }
 
 /* The end of the simulation, for this device. */
@@ -435,7 +482,7 @@ static void on_timer(struct timer *t, uint64_t now_ms)
 		stop_now(d, now_ms);
 	else if (d->state == DEVICE_REGISTERED) {
 		d->wanted |= WANT_UPDATE;
-		act(d, now_ms);
+		device_act(d, now_ms);
 	} else
 		begin_register(d, now_ms);
 }
@@ -452,8 +499,10 @@ int device_init(struct device *d, struct sim *s, uint32_t index)
 	s->states[DEVICE_IDLE]++;
 	list_init(&d->observations);
 	coap_peer_init(&s->coap, &d->peer, &address, &coap_params_default);
+	if (send_init(d) < 0)
+		return -ENOMEM;
 	return objects_init(&d->objects, random_u32(&s->random), (uint32_t)(options->lifetime_ms / 1000),
-			    letter_q ? "UQ" : "U", options->ledger != NULL);
+			    letter_q ? "UQ" : "U", options->ledger != NULL, (uint32_t)options->instances);
 }
 
 void device_deinit(struct device *d)
@@ -461,6 +510,8 @@ void device_deinit(struct device *d)
 	observation_clear(d, d->sim->timers.now_ms);
 	timer_cancel(&d->sim->timers, &d->timer);
 	coap_peer_deinit(&d->sim->coap, &d->peer);
+	coap_upload_deinit(&d->upload);
+	send_deinit(d);
 	content_forget(d);
 	attributes_deinit(&d->attributes);
 	objects_deinit(&d->objects);
@@ -521,5 +572,5 @@ void device_receive(struct device *d, struct span datagram, uint64_t now_ms)
 	case COAP_INPUT_DONE:
 		break;
 	}
-	act(d, now_ms);
+	device_act(d, now_ms);
 }

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
+#include "coap/block.h"
 #include "coap/dedup.h"
 #include "sim/attributes.h"
 #include "sim/sim.h"
@@ -12,6 +13,7 @@
  * timers.
  */
 
+struct sending;
 struct snapshot;
 
 enum { DEVICE_NAME = 256, DEVICE_LOCATION = 96 };
@@ -26,6 +28,7 @@ enum {
 	WANT_REGISTER = 16,
 	WANT_DISABLE = 32,
 	WANT_REBOOT = 64,
+	WANT_SEND = 128,
 };
 
 struct device {
@@ -33,10 +36,12 @@ struct device {
 	struct coap_peer peer;
 	struct coap_dedup dedup;
 	struct timer timer;		/* of the state: start, Update, next attempt, end of a pause */
-	struct coap_exchange *exchange; /* Register, Update or De-register; NULL: none under way */
+	struct coap_exchange *exchange; /* Register, Update, De-register or Send; NULL: none under way */
+	struct coap_upload upload;	/* what it carries */
 	struct list observations;
 	struct objects objects;
 	struct attribute_list attributes;
+	struct sending *sending;   /* what is sent without being asked, or NULL (send.c) */
 	struct snapshot *snapshot; /* what is being read in blocks, or NULL (content.c) */
 	uint64_t awake_until_ms;   /* queue mode */
 	uint32_t index;
@@ -46,6 +51,7 @@ struct device {
 	uint16_t created_mid, created_id; /* of the last Create: its retransmission wants the same Location */
 	uint8_t state;			  /* enum device_state */
 	uint8_t wanted;			  /* WANT_ bits */
+	uint8_t updating;		  /* those which the Update under way is for */
 	bool was_registered;
 	char location[DEVICE_LOCATION]; /* "/rd/abc" */
 };
@@ -72,5 +78,11 @@ bool device_is_well(const struct device *d);
 
 /* The server did not answer, or did not know us: what it knew is lost, so register again. */
 void device_lost(struct device *d, uint64_t now_ms);
+/* Begins what is wanted most, if nothing is under way. */
+void device_act(struct device *d, uint64_t now_ms);
+struct coap_token device_next_token(struct device *d);
+/* Starts the one exchange which there may be at a time. False if there is no room: to be tried again later.
+ */
+bool device_request(struct device *d, struct coap_message *m, coap_done *done, uint64_t now_ms) NODISCARD;
 /* A message was sent: a device in queue mode listens for a while. */
 void device_woke(struct device *d, uint64_t now_ms);

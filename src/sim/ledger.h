@@ -9,7 +9,8 @@
  *
  *     ack register EP REGID
  *     ack update EP
- *     ack notify EP PATH VALUE
+ *     ack notify EP PATH VALUE    (of a composite, a line per path)
+ *     ack send EP PATH VALUE      (a line per value)
  *     ack deregister EP
  *
  * A failure drill holds it against what the server stored: every line must be there, exactly once.

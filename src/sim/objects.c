@@ -9,6 +9,8 @@
  * A temperature is a function of time, instance and device, rather than a state that somebody has to advance:
  * an idle device costs nothing.
  *
+ * Long texts (5750) are on the heap, so that a sensor without one costs no more than before.
+ *
  * Leaves out everything about messages: formats, options and attributes.
  */
 
@@ -24,7 +26,7 @@ struct temperature {
 	uint16_t id;
 	bool measured; /* min and max are valid */
 	double min, max;
-	char application[OBJECTS_TEXT];
+	char *application; /* on the heap, or NULL: empty */
 };
 
 /* Where to look. `objects` is const only in name for a Read: measuring moves min and max. */
@@ -41,6 +43,7 @@ enum source {
 	SOURCE_UINT,	/* uint32_t at `offset` */
 	SOURCE_FLAG,	/* bool at `offset` */
 	SOURCE_STRING,	/* char[size] at `offset` */
+	SOURCE_LONG,	/* char * at `offset`, on the heap; up to `size` - 1 bytes; NULL is empty */
 	SOURCE_COMPUTE, /* by `compute`; with `assign` also writable */
 	SOURCE_ACTION,	/* executable: `action` */
 };
@@ -196,6 +199,7 @@ static const struct resource resources[] = {
 	{.object = 1, .id = 6, .source = SOURCE_FLAG, .offset = offsetof(struct objects, storing)},
 	{STRING(1, 7, struct objects, binding, "U"), .accepts = accepts_binding},
 	ACTION(1, 8, ACTION_UPDATE),
+	{.object = 1, .id = 23, .source = SOURCE_FLAG, .offset = offsetof(struct objects, muted)},
 	CONSTANT_TEXT(3, 0, "shoal"),
 	CONSTANT_TEXT(3, 1, "simulated device"),
 	COMPUTED(3, 2, compute_serial),
@@ -231,7 +235,11 @@ static const struct resource resources[] = {
 	ACTION(3303, 5605, ACTION_RESET_MEASURED),
 	COMPUTED(3303, 5700, compute_temperature),
 	CONSTANT_TEXT(3303, 5701, "Cel"),
-	{STRING(3303, 5750, struct temperature, application, "")},
+	{.object = 3303,
+	 .id = 5750,
+	 .source = SOURCE_LONG,
+	 .size = OBJECTS_LONG_TEXT,
+	 .offset = offsetof(struct temperature, application)},
 };
 
 static const uint16_t object_ids[] = {OBJECT_SERVER, OBJECT_DEVICE, OBJECT_TEMPERATURE};
@@ -367,6 +375,7 @@ static void *member_of(const struct resource *r, const struct place *at)
 static struct value value_of(const struct resource *r, const struct place *at)
 {
 	struct value v = {.type = VALUE_NONE};
+	const char *text;
 
 	switch ((enum source)r->source) {
 	case SOURCE_TEXT:
@@ -379,6 +388,9 @@ static struct value value_of(const struct resource *r, const struct place *at)
 		return (struct value){.type = VALUE_BOOLEAN, .boolean = *(bool *)member_of(r, at)};
 	case SOURCE_STRING:
 		return (struct value){.type = VALUE_STRING, .bytes = span_str(member_of(r, at))};
+	case SOURCE_LONG:
+		text = *(char **)member_of(r, at);
+		return (struct value){.type = VALUE_STRING, .bytes = span_str(text ? text : "")};
 	case SOURCE_LIST:
 		if (!r->compute)
 			return (struct value){.type = VALUE_INTEGER, .integer = r->number};
@@ -441,6 +453,15 @@ static int read_object(struct objects *o, const struct objects_env *env, const s
 	return cursor ? 0 : records_add(out, &none);
 }
 
+static int read_root(struct objects *o, const struct objects_env *env, struct records *out)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(object_ids) && rc == 0; i++)
+		rc = read_object(o, env, &(struct path){.ids = {object_ids[i]}, .depth = PATH_OBJECT}, out);
+	return rc;
+}
+
 uint8_t objects_read(struct objects *o, const struct objects_env *env, const struct path *path,
 		     struct records *out)
 {
@@ -452,8 +473,8 @@ uint8_t objects_read(struct objects *o, const struct objects_env *env, const str
 	if (code)
 		return code;
 	if (path->depth == PATH_ROOT)
-		return COAP_METHOD_NOT_ALLOWED;
-	if (path->depth == PATH_OBJECT)
+		rc = read_root(o, env, out);
+	else if (path->depth == PATH_OBJECT)
 		rc = read_object(o, env, path, out);
 	else if (path->depth == PATH_INSTANCE)
 		rc = read_instance(&at, path, out);
@@ -473,20 +494,33 @@ static bool value_fits(const struct resource *r, const struct place *at, struct 
 {
 	static const uint8_t wanted[] = {[SOURCE_UINT] = VALUE_UNSIGNED,
 					 [SOURCE_FLAG] = VALUE_BOOLEAN,
-					 [SOURCE_STRING] = VALUE_STRING};
+					 [SOURCE_STRING] = VALUE_STRING,
+					 [SOURCE_LONG] = VALUE_STRING};
 	enum value_type type = r->source == SOURCE_COMPUTE ? VALUE_TIME : (enum value_type)wanted[r->source];
 
 	if (!value_coerce(v, type, arena))
 		return false;
 	if (r->source == SOURCE_UINT && v->unsigned_ > UINT32_MAX)
 		return false;
-	if (r->source == SOURCE_STRING &&
+	if ((r->source == SOURCE_STRING || r->source == SOURCE_LONG) &&
 	    (v->bytes.len >= r->size || (v->bytes.len && memchr(v->bytes.data, 0, v->bytes.len))))
 		return false;
 	return !r->accepts || r->accepts(at, v);
 }
 
-static void store_value(const struct resource *r, const struct place *at, const struct value *v)
+/* False if there is no memory; then the old text stays. */
+static bool store_long(char **to, struct span text)
+{
+	char *copy = text.len ? strndup((const char *)text.data, text.len) : NULL;
+
+	if (text.len && !copy)
+		return false;
+	free(*to);
+	*to = copy;
+	return true;
+}
+
+static bool store_value(const struct resource *r, const struct place *at, const struct value *v)
 {
 	char *text;
 
@@ -503,12 +537,15 @@ static void store_value(const struct resource *r, const struct place *at, const 
 			memcpy(text, v->bytes.data, v->bytes.len);
 		text[v->bytes.len] = '\0';
 		break;
+	case SOURCE_LONG:
+		return store_long(member_of(r, at), v->bytes);
 	case SOURCE_COMPUTE:
 		r->assign(at, v);
 		break;
 	default:
 		break;
 	}
+	return true;
 }
 
 static void store_default(const struct resource *r, const struct place *at)
@@ -519,11 +556,13 @@ static void store_default(const struct resource *r, const struct place *at)
 		v.unsigned_ = (uint64_t)r->number;
 	else if (r->source == SOURCE_STRING)
 		v.bytes = span_str(r->text);
+	else if (r->source == SOURCE_LONG)
+		v.bytes = span_of(NULL, 0);
 	else if (r->source == SOURCE_FLAG)
 		v.boolean = false;
 	else
 		return;
-	store_value(r, at, &v);
+	store_value(r, at, &v); /* an empty text needs no memory */
 }
 
 /* Says only that there is nothing in this object or instance. */
@@ -533,9 +572,10 @@ static bool is_empty(const struct record *r)
 }
 
 /* The row for one record of a Write, if it may be written; NULL if there is nothing to write. */
-static uint8_t check_record(const struct objects *o, const struct place *at, const struct path *base,
+static uint8_t check_record(struct objects *o, const struct objects_env *env, const struct path *base,
 			    const struct record *in, const struct resource **row)
 {
+	const struct place at = place_of(o, env, &in->path);
 	const struct resource *r;
 	struct value v = in->value;
 	uint8_t code;
@@ -545,13 +585,13 @@ static uint8_t check_record(const struct objects *o, const struct place *at, con
 		return 0;
 	if (!path_is_within(&in->path, base) || in->path.depth < PATH_RESOURCE)
 		return COAP_BAD_REQUEST;
-	code = objects_check(o, at->env, &in->path);
+	code = objects_check(o, env, &in->path);
 	if (code)
 		return code;
 	r = find_resource(in->path.ids[0], in->path.ids[2]);
-	if (!(definition(at->env, r)->operations & RESOURCE_WRITE))
+	if (!(definition(env, r)->operations & RESOURCE_WRITE))
 		return COAP_METHOD_NOT_ALLOWED;
-	if (in->misfit || in->value.type == VALUE_NONE || !value_fits(r, at, &v, NULL))
+	if (in->misfit || in->value.type == VALUE_NONE || !value_fits(r, &at, &v, NULL))
 		return COAP_BAD_REQUEST;
 	*row = r;
 	return 0;
@@ -591,6 +631,22 @@ static unsigned effect_of(const struct resource *r)
 	return r->id == 1 ? EFFECT_LIFETIME : r->id == 7 ? EFFECT_BINDING : 0;
 }
 
+static uint8_t apply_record(struct objects *o, const struct objects_env *env, const struct path *base,
+			    const struct record *in, unsigned *effects)
+{
+	const struct place at = place_of(o, env, &in->path);
+	const struct resource *r;
+	struct value v = in->value;
+
+	if (check_record(o, env, base, in, &r) || !r)
+		return 0;
+	value_fits(r, &at, &v, NULL);
+	if (!store_value(r, &at, &v))
+		return COAP_INTERNAL_SERVER_ERROR;
+	*effects |= effect_of(r);
+	return 0;
+}
+
 uint8_t objects_write(struct objects *o, const struct objects_env *env, const struct path *base,
 		      const struct records *in, bool replace, unsigned *effects)
 {
@@ -601,26 +657,19 @@ uint8_t objects_write(struct objects *o, const struct objects_env *env, const st
 
 	if (code)
 		return code;
-	if (base->depth < PATH_INSTANCE)
+	if (base->depth == PATH_OBJECT)
 		return COAP_METHOD_NOT_ALLOWED;
 	for (size_t i = 0; i < in->count && !code; i++)
-		code = check_record(o, &at, base, &in->items[i], &r);
+		code = check_record(o, env, base, &in->items[i], &r);
 	if (!code && whole)
 		code = replace_rest(&at, base, in, false);
 	if (code)
 		return code;
 	if (whole)
 		replace_rest(&at, base, in, true);
-	for (size_t i = 0; i < in->count; i++) {
-		struct value v = in->items[i].value;
-
-		if (check_record(o, &at, base, &in->items[i], &r) || !r)
-			continue;
-		value_fits(r, &at, &v, NULL);
-		store_value(r, &at, &v);
-		*effects |= effect_of(r);
-	}
-	return COAP_CHANGED;
+	for (size_t i = 0; i < in->count && !code; i++)
+		code = apply_record(o, env, base, &in->items[i], effects);
+	return code ? code : COAP_CHANGED;
 }
 
 /* ---- executing ---- */
@@ -687,6 +736,7 @@ static void remove_temperature(struct objects *o, struct temperature *t)
 {
 	size_t behind = o->temperature_count - (size_t)(t - o->temperatures) - 1;
 
+	free(t->application);
 	memmove(t, t + 1, behind * sizeof(*t));
 	o->temperature_count--;
 }
@@ -727,7 +777,8 @@ static uint8_t fill_instance(struct objects *o, const struct objects_env *env, c
 			continue;
 		if (record->misfit || !value_fits(r, &at, &v, NULL))
 			return COAP_BAD_REQUEST;
-		store_value(r, &at, &v);
+		if (!store_value(r, &at, &v))
+			return COAP_INTERNAL_SERVER_ERROR;
 	}
 	return 0;
 }
@@ -772,7 +823,8 @@ uint8_t objects_delete(struct objects *o, const struct objects_env *env, const s
 
 /* ---- the whole ---- */
 
-int objects_init(struct objects *o, uint32_t seed, uint32_t lifetime_s, const char *binding, bool numbered)
+int objects_init(struct objects *o, uint32_t seed, uint32_t lifetime_s, const char *binding, bool numbered,
+		 uint32_t sensors)
 {
 	*o = (struct objects){.seed = seed,
 			      .lifetime_s = lifetime_s,
@@ -781,11 +833,17 @@ int objects_init(struct objects *o, uint32_t seed, uint32_t lifetime_s, const ch
 			      .utc_offset = "+00:00",
 			      .timezone = "Etc/UTC"};
 	snprintf(o->binding, sizeof(o->binding), "%s", binding);
-	return insert_temperature(o, 0) ? 0 : -ENOMEM;
+	assert(sensors <= TEMPERATURES_MAX);
+	for (uint32_t id = 0; id < sensors; id++)
+		if (!insert_temperature(o, (uint16_t)id))
+			return -ENOMEM;
+	return 0;
 }
 
 void objects_deinit(struct objects *o)
 {
+	for (uint32_t i = 0; i < o->temperature_count; i++)
+		free(o->temperatures[i].application);
 	free(o->temperatures);
 	o->temperatures = NULL;
 	o->temperature_count = 0;
@@ -804,7 +862,9 @@ bool objects_is_numeric(const struct objects_env *env, const struct path *path)
 
 bool objects_shows_temperature(const struct path *path)
 {
-	return path->depth >= PATH_OBJECT && path->ids[0] == OBJECT_TEMPERATURE &&
+	if (path->depth == PATH_ROOT)
+		return true;
+	return path->ids[0] == OBJECT_TEMPERATURE &&
 	       (path->depth < PATH_RESOURCE || path->ids[2] == RESOURCE_SENSOR_VALUE);
 }
 

@@ -12,7 +12,7 @@
  */
 
 enum { OBJECT_SERVER = 1, OBJECT_DEVICE = 3, OBJECT_TEMPERATURE = 3303, RESOURCE_SENSOR_VALUE = 5700 };
-enum { OBJECTS_TEXT = 32, TEMPERATURES_MAX = 32 };
+enum { OBJECTS_TEXT = 32, OBJECTS_LONG_TEXT = 32 << 10, TEMPERATURES_MAX = 1000 };
 
 struct temperature;
 
@@ -26,6 +26,7 @@ struct objects {
 	uint64_t sequence;
 	bool numbered;
 	bool storing;
+	bool muted; /* 1/0/23 */
 	uint8_t error_code;
 	char binding[8];
 	char utc_offset[8];
@@ -54,9 +55,9 @@ enum objects_action {
 	ACTION_RESET_MEASURED,
 };
 
-/* One temperature sensor and the values of a new device. -ENOMEM or 0. */
-int objects_init(struct objects *o, uint32_t seed, uint32_t lifetime_s, const char *binding,
-		 bool numbered) NODISCARD;
+/* `sensors` temperature sensors, from instance 0 on, and the values of a new device. -ENOMEM or 0. */
+int objects_init(struct objects *o, uint32_t seed, uint32_t lifetime_s, const char *binding, bool numbered,
+		 uint32_t sensors) NODISCARD;
 void objects_deinit(struct objects *o);
 
 /* 0 if there is such a thing, else COAP_NOT_FOUND, or COAP_UNAUTHORIZED for objects no server may see. */
@@ -67,13 +68,14 @@ uint8_t objects_check(const struct objects *o, const struct objects_env *env, co
  */
 bool objects_next(const struct objects *o, const struct objects_env *env, const struct path *path,
 		  size_t *cursor, uint16_t *id);
-/* Appends what a Read of `path` gives. Returns COAP_CONTENT or an error code. */
+/* Appends what a Read of `path` gives, of the root all that can be read. Returns COAP_CONTENT or an error
+ * code. */
 uint8_t objects_read(struct objects *o, const struct objects_env *env, const struct path *path,
 		     struct records *out);
 /*
- * Writes all of `in`, or nothing. `base` is the request's path: an instance, or what is below it. `replace`:
- * of an instance, optional resources which are not given go back to their defaults. Sets EFFECT_ bits.
- * Returns COAP_CHANGED or an error code.
+ * Writes all of `in`, or nothing (but for memory that runs out meanwhile). `base` is the request's path: an
+ * instance, what is below it, or the root for a composite. `replace`: of an instance, optional resources
+ * which are not given go back to their defaults. Sets EFFECT_ bits. Returns COAP_CHANGED or an error code.
  */
 uint8_t objects_write(struct objects *o, const struct objects_env *env, const struct path *base,
 		      const struct records *in, bool replace, unsigned *effects);

@@ -11,13 +11,14 @@
  * While a confirmable notification is under way no second one starts (RFC 7641, 4.5.2): what becomes due then
  * is sent, with the value of that moment, when it is acknowledged.
  *
- * Leaves out composite observations, and storing notifications for a server that is away: a device whose
+ * A composite observation is notified as a whole, at the pace that the slowest pmin and the fastest pmax of
+ * its paths allow; thresholds, which are of single values, it has none.
+ *
+ * Leaves out storing notifications for a server that is away: a device whose
  * notification is never acknowledged registers again.
  */
 
 #include "sim/observation.h"
-
-#include "sim/content.h"
 
 #include <math.h>
 
@@ -29,13 +30,12 @@ struct observation {
 	struct device *device;
 	struct coap_exchange *exchange; /* of the notification under way, or NULL */
 	uint64_t sent_ms, measured_ms, confirmed_ms;
-	uint64_t number; /* what the notification under way says, for the ledger */
-	double value;	 /* last sent, of a numeric resource */
-	struct path path;
+	uint64_t number;      /* what the notification under way says, for the ledger */
+	double value;	      /* last sent, of a numeric resource */
+	struct target target; /* own copy */
 	struct coap_token token;
 	uint32_t sequence; /* of the Observe option, 24 bits */
-	uint16_t accept;
-	uint16_t mid; /* of the last non-confirmable notification */
+	uint16_t mid;	   /* of the last non-confirmable notification */
 	bool has_mid;
 	bool dirty;
 	bool numeric;
@@ -57,6 +57,7 @@ static void observation_free(struct observation *o, uint64_t now_ms)
 		coap_cancel(&d->sim->coap, o->exchange, now_ms);
 	list_remove(&o->node);
 	d->observation_count--;
+	target_deinit(&o->target);
 	free(o);
 }
 
@@ -68,10 +69,9 @@ struct limits {
 	uint64_t interval_ms;
 };
 
-static struct limits limits_of(const struct observation *o)
+static struct limits limits_of_path(const struct device *d, const struct path *path)
 {
-	const struct device *d = o->device;
-	struct limits l = {.attributes = attributes_effective(&d->attributes, &o->path),
+	struct limits l = {.attributes = attributes_effective(&d->attributes, path),
 			   .interval_ms = d->sim->options->notify_ms};
 	double pmin = d->objects.pmin_s, pmax = d->objects.pmax_s;
 
@@ -80,9 +80,34 @@ static struct limits limits_of(const struct observation *o)
 	if (attribute_is_set(&l.attributes, ATTRIBUTE_PMAX))
 		pmax = l.attributes.values[ATTRIBUTE_PMAX];
 	l.pmin_ms = (uint64_t)(pmin * 1000);
-	/* One below pmin is to be ignored (Core 1.1.1, 7.3). */
-	l.pmax_ms = pmax < pmin ? 0 : (uint64_t)(pmax * 1000);
+	l.pmax_ms = (uint64_t)(pmax * 1000);
 	return l;
+}
+
+static struct limits limits_of(const struct observation *o)
+{
+	const struct target *t = &o->target;
+	struct limits l = limits_of_path(o->device, t->paths);
+
+	for (size_t i = 1; i < t->count; i++) {
+		const struct limits other = limits_of_path(o->device, &t->paths[i]);
+
+		l.pmin_ms = MAX(l.pmin_ms, other.pmin_ms);
+		if (other.pmax_ms && (!l.pmax_ms || other.pmax_ms < l.pmax_ms))
+			l.pmax_ms = other.pmax_ms;
+	}
+	/* One below pmin is to be ignored (Core 1.1.1, 7.3). */
+	if (l.pmax_ms < l.pmin_ms)
+		l.pmax_ms = 0;
+	return l;
+}
+
+static bool shows_temperature(const struct target *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (objects_shows_temperature(&t->paths[i]))
+			return true;
+	return false;
 }
 
 static bool crosses(double before, double after, double threshold)
@@ -120,13 +145,31 @@ static void schedule(struct observation *o, const struct limits *l, uint64_t ear
 
 /* ---- sending ---- */
 
+/* One line per path; a number where the path shows one. */
+static void enter_in_ledger(struct observation *o)
+{
+	struct device *d = o->device;
+	char name[DEVICE_NAME], text[PATH_TEXT];
+
+	device_name(d, name);
+	for (size_t i = 0; i < o->target.count; i++) {
+		const struct path *path = &o->target.paths[i];
+
+		path_format(path, text);
+		if (objects_shows_temperature(path) && d->objects.numbered)
+			ledger_write(&d->sim->ledger, "ack notify %s %s %llu", name, text,
+				     (unsigned long long)o->number);
+		else
+			ledger_write(&d->sim->ledger, "ack notify %s %s -", name, text);
+	}
+}
+
 static void on_done(void *ctx, enum coap_outcome outcome, const struct coap_message *response,
 		    uint64_t now_ms)
 {
 	struct observation *o = ctx;
 	struct device *d = o->device;
 	struct sim_stats *stats = &d->sim->stats;
-	char name[DEVICE_NAME], path[PATH_TEXT];
 
 	(void)response;
 	o->exchange = NULL;
@@ -140,12 +183,7 @@ static void on_done(void *ctx, enum coap_outcome outcome, const struct coap_mess
 		return;
 	}
 	stats->notifications_acked++;
-	if (objects_shows_temperature(&o->path) && d->objects.numbered)
-		ledger_write(&d->sim->ledger, "ack notify %s %s %llu", device_name(d, name),
-			     path_format(&o->path, path), (unsigned long long)o->number);
-	else
-		ledger_write(&d->sim->ledger, "ack notify %s %s -", device_name(d, name),
-			     path_format(&o->path, path));
+	enter_in_ledger(o);
 	evaluate(o, now_ms);
 }
 
@@ -175,13 +213,12 @@ static void notify(struct observation *o, struct content *c, uint64_t now_ms)
 {
 	struct device *d = o->device;
 	struct coap_message m;
-	uint8_t etag[4];
+	uint8_t etag[COAP_BODY_ETAG];
 
 	o->sequence = (o->sequence + 1) & SEQUENCE_MASK;
 	coap_message_init(&m, COAP_NON, COAP_CONTENT, 0, o->token);
 	if (coap_add_uint(&m, COAP_OPTION_OBSERVE, o->sequence) < 0 ||
-	    !content_attach(c, &d->sim->coap.key, CONTENT_NO_BLOCK, &m, etag) ||
-	    send_notification(o, &m, now_ms) < 0)
+	    !content_attach(c, &d->sim->coap.key, NULL, &m, etag) || send_notification(o, &m, now_ms) < 0)
 		return; /* no room now: it stays dirty */
 	o->value = c->number;
 	o->number = d->objects.sequence;
@@ -222,18 +259,18 @@ static void evaluate(struct observation *o, uint64_t now_ms)
 		return;
 	}
 	/* Each notified temperature has its own number; one that is then not sent leaves a gap. */
-	if (objects_shows_temperature(&o->path))
+	if (shows_temperature(&o->target))
 		d->objects.sequence++;
-	content_take(d, &o->path, o->accept, CONTENT_NO_BLOCK, now_ms, &c);
+	content_take(d, &o->target, NULL, now_ms, &c);
 	if (c.code != COAP_CONTENT) {
-		content_release(d, &o->path, o->accept, &c);
+		content_release(d, &o->target, &c);
 		notify_end(o, c.code, now_ms);
 		return;
 	}
 	o->dirty = forced || is_worth_it(o, &l.attributes, c.number);
 	if (o->dirty)
 		notify(o, &c, now_ms);
-	content_release(d, &o->path, o->accept, &c);
+	content_release(d, &o->target, &c);
 	/* Still dirty: there was no room for another message. */
 	schedule(o, &l, o->dirty ? now_ms + RETRY_MS : now_ms);
 }
@@ -264,8 +301,8 @@ static struct observation *observation_new(struct device *d, const struct coap_t
 	return o;
 }
 
-int64_t observation_add(struct device *d, const struct coap_token *token, const struct path *path,
-			uint16_t accept, double value, uint64_t now_ms)
+int64_t observation_add(struct device *d, const struct coap_token *token, const struct target *target,
+			double value, uint64_t now_ms)
 {
 	struct observation *o = find(d, token);
 	char name[DEVICE_NAME];
@@ -276,10 +313,13 @@ int64_t observation_add(struct device *d, const struct coap_token *token, const 
 		o = observation_new(d, token);
 	if (!o)
 		return -1;
-	o->path = *path;
-	o->accept = accept;
+	target_deinit(&o->target);
+	if (target_copy(&o->target, target) < 0) {
+		observation_free(o, now_ms);
+		return -1;
+	}
 	o->value = value;
-	o->numeric = objects_is_numeric(&env, path);
+	o->numeric = !target->composite && objects_is_numeric(&env, target->paths);
 	o->sent_ms = o->measured_ms = o->confirmed_ms = now_ms;
 	o->dirty = false;
 	o->sequence = (o->sequence + 1) & SEQUENCE_MASK;
@@ -310,13 +350,21 @@ bool observation_reset(struct device *d, uint16_t mid, uint64_t now_ms)
 	return false;
 }
 
+static bool touches(const struct target *t, const struct path *path)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (path_is_within(&t->paths[i], path) || path_is_within(path, &t->paths[i]))
+			return true;
+	return false;
+}
+
 /* The notification leaves behind the answer to what caused it: the timer fires when that is sent. */
 void observation_touch(struct device *d, const struct path *path, uint64_t now_ms)
 {
 	list_for_each (node, &d->observations) {
 		struct observation *o = container_of(node, struct observation, node);
 
-		if (!path_is_within(&o->path, path) && !path_is_within(path, &o->path))
+		if (!touches(&o->target, path))
 			continue;
 		o->dirty = true;
 		if (!o->exchange)

@@ -12,6 +12,7 @@
 
 #include "base/settings.h"
 #include "coap/uri.h"
+#include "sim/objects.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -35,6 +36,9 @@ static const struct setting settings[] = {
 	{OPTION("count", SETTING_UINT, count), .letter = 'n', .min = 1, .max = DEVICES_MAX, .fallback = "10",
 	 .placeholder = "N",
 	 .help = "How many devices, each with its own UDP port and so its own open file."},
+	{OPTION("instances", SETTING_UINT, instances), .max = TEMPERATURES_MAX, .fallback = "1",
+	 .placeholder = "N",
+	 .help = "Instances of object 3303 per device; from about 60 on Register and answers go in blocks."},
 	{OPTION("rate", SETTING_UINT, rate), .letter = 'r', .max = DEVICES_MAX, .fallback = "100",
 	 .placeholder = "N", .help = "Devices that start in a second; 0: all at once."},
 	{OPTION("lifetime", SETTING_DURATION, lifetime_ms), .letter = 'l', .min = 1000,
@@ -49,6 +53,10 @@ static const struct setting settings[] = {
 		 "server wrote hold back or force notifications as they say. 0: only when a value was "
 		 "written, "
 		 "or pmax is over."},
+	{OPTION("send-interval", SETTING_DURATION, send_ms), .max = DAY_MS, .fallback = "0s",
+	 .placeholder = "TIME",
+	 .help = "Time between Sends of 3303/0/5700, which nobody has to observe; what could not be sent is "
+		 "sent with the next, each value with its time. The server stops it by 1/0/23. 0: none."},
 	{OPTION("con", SETTING_BOOL, confirmable), .letter = 'c', .fallback = "no",
 	 .help = "Send confirmable notifications."},
 	{OPTION("lwm2m", SETTING_CHOICE, version), .choices = version_choices, .fallback = "1.1",
@@ -186,6 +194,10 @@ int sim_options_parse(struct sim_options *o, int argc, char **argv, FILE *out, F
 	rc = check_prefix(o, error);
 	if (rc < 0)
 		return rc;
+	if (o->send_ms && sim_options_lwm2m(o).minor == 0) {
+		fputs("shoal-sim: --send-interval: LwM2M 1.0 has no Send\n", error);
+		return -EINVAL;
+	}
 	return check_server(o, error);
 }
 

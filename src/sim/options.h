@@ -13,8 +13,9 @@ struct sim_options {
 	char *prefix; /* of endpoint names */
 	char *ledger; /* file, or NULL */
 	uint64_t count;
-	uint64_t rate; /* devices that start in a second */
-	uint64_t lifetime_ms, update_ms, notify_ms, duration_ms, awake_ms, retry_ms; /* 0: none */
+	uint64_t instances; /* of object 3303, per device */
+	uint64_t rate;	    /* devices that start in a second */
+	uint64_t lifetime_ms, update_ms, notify_ms, send_ms, duration_ms, awake_ms, retry_ms; /* 0: none */
 	uint64_t loss_percent;
 	uint64_t seed;	  /* 0: another one each time */
 	unsigned version; /* index of --lwm2m's choices */

@@ -37,6 +37,8 @@ STAT(lost_registrations, lost_registrations)
 STAT(notifications, notifications)
 STAT(notifications_acked, notifications_acked)
 STAT(notifications_reset, notifications_reset)
+STAT(sends, sends)
+STAT(values_sent, values_sent)
 STAT(requests, requests)
 STAT(duplicates, duplicates)
 STAT(unheard, unheard)
@@ -66,6 +68,8 @@ static const struct {
 	{"notificationsSent", "notifications sent", notifications},
 	{"notificationsAcknowledged", "notifications acknowledged", notifications_acked},
 	{"notificationsReset", "notifications reset", notifications_reset},
+	{"sendsAcknowledged", "Sends acknowledged", sends},
+	{"valuesSent", "values in them", values_sent},
 	{"requestsAnswered", "requests answered", requests},
 	{"requestsRepeated", "requests answered once more", duplicates},
 	{"datagramsUnheard", "datagrams to sleeping or restarting devices", unheard},

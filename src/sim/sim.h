@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
+#include "coap/block.h"
 #include "coap/layer.h"
 #include "sim/ledger.h"
 #include "sim/objects.h"
@@ -25,6 +26,7 @@ enum device_state {
 struct sim_stats {
 	uint64_t registrations, updates, deregistrations; /* acknowledged */
 	uint64_t notifications, notifications_acked, notifications_reset;
+	uint64_t sends, values_sent;	 /* acknowledged */
 	uint64_t requests;		 /* of the server, answered; retransmissions not counted */
 	uint64_t duplicates;		 /* retransmissions that were answered again without acting again */
 	uint64_t unheard;		 /* datagrams to devices that slept, or restarted */
@@ -42,6 +44,7 @@ struct sim {
 	struct timers timers;
 	struct random random; /* seeded; of tokens, message ids and jitter */
 	struct coap_layer coap;
+	struct coap_assemblies assemblies; /* what the server writes in blocks, to any device */
 	struct ledger ledger;
 	struct sim_stats stats;
 	uint64_t begun_ms;		/* `now_ms` of the start */

@@ -105,6 +105,22 @@ static inline void answer(struct bench *b, uint8_t code, const char *location)
 	deliver(b, &m);
 }
 
+/* The same with a Block1 option, which acknowledges the request's block and asks for this size. */
+static inline void answer_block(struct bench *b, uint8_t code, uint8_t szx, const char *location)
+{
+	struct coap_message m;
+	struct coap_block block;
+
+	coap_message_init(&m, COAP_ACK, code, b->m.mid, b->m.token);
+	if (coap_find_block(&b->m, COAP_OPTION_BLOCK1, &block) == COAP_BLOCK_FOUND) {
+		block.szx = szx;
+		assert_int_equal(coap_add_block(&m, COAP_OPTION_BLOCK1, &block), 0);
+	}
+	if (code == COAP_CREATED)
+		assert_int_equal(coap_add_segments(&m, COAP_OPTION_LOCATION_PATH, span_str(location)), 0);
+	deliver(b, &m);
+}
+
 static inline void acknowledge(struct bench *b, enum coap_type type)
 {
 	struct coap_message m;
@@ -208,6 +224,7 @@ static inline void setup(struct bench *b, bool modern)
 	b->options = (struct sim_options){
 		.prefix = "sim",
 		.count = 1,
+		.instances = 1,
 		.lifetime_ms = 300 * SECOND,
 		.notify_ms = 10 * SECOND,
 		.awake_ms = 93 * SECOND,

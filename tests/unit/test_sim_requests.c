@@ -24,6 +24,30 @@ static void test_read_resource(void **state)
 	assert_payload(&b.m, "3800");
 	assert_int_equal(get(&b, "/1/0/6"), COAP_CONTENT);
 	assert_payload(&b.m, "0");
+	assert_int_equal(get(&b, "/1/0/23"), COAP_CONTENT);
+	assert_payload(&b.m, "0");
+	end(&b);
+}
+
+/* One value as CBOR. */
+static void test_read_cbor(void **state)
+{
+	static const uint8_t battery[] = {0x18, 100};
+	struct coap_message m;
+	struct bench b;
+
+	(void)state;
+	begin_registered(&b, true);
+	m = request(&b, COAP_GET, "/3/0/9");
+	with_format(&m, COAP_OPTION_ACCEPT, 60);
+	assert_int_equal(ask(&b, &m), COAP_CONTENT);
+	assert_true(span_equal(b.m.payload, span_of(battery, sizeof(battery))));
+	m = request(&b, COAP_PUT, "/1/0/2");
+	with_format(&m, COAP_OPTION_CONTENT_FORMAT, 60);
+	m.payload = span_of(battery, sizeof(battery));
+	assert_int_equal(ask(&b, &m), COAP_CHANGED);
+	get(&b, "/1/0/2");
+	assert_payload(&b.m, "100");
 	end(&b);
 }
 
@@ -58,6 +82,7 @@ static void test_read_accept(void **state)
 		{110, false, COAP_NOT_ACCEPTABLE},  {112, false, COAP_NOT_ACCEPTABLE},
 		{0, true, COAP_NOT_ACCEPTABLE},	    {42, true, COAP_NOT_ACCEPTABLE},
 		{11543, true, COAP_NOT_ACCEPTABLE}, {9999, true, COAP_NOT_ACCEPTABLE},
+		{11543, false, COAP_CONTENT},	    {60, true, COAP_NOT_ACCEPTABLE},
 	};
 
 	(void)state;
@@ -95,7 +120,10 @@ static void test_errors(void **state)
 		{COAP_GET, "/1/2/3/4/5", COAP_NOT_FOUND},
 		{COAP_GET, "/3/0/4", COAP_METHOD_NOT_ALLOWED},
 		{COAP_GET, "/", COAP_METHOD_NOT_ALLOWED},
-		{COAP_FETCH, "/", COAP_METHOD_NOT_ALLOWED},
+		{COAP_FETCH, "/", COAP_UNSUPPORTED_CONTENT_FORMAT},
+		{COAP_FETCH, "/3", COAP_METHOD_NOT_ALLOWED},
+		{COAP_IPATCH, "/", COAP_UNSUPPORTED_CONTENT_FORMAT},
+		{COAP_IPATCH, "/3/0", COAP_METHOD_NOT_ALLOWED},
 		{COAP_POST, "/3/0/0", COAP_METHOD_NOT_ALLOWED},
 		{COAP_POST, "/3/0/99", COAP_NOT_FOUND},
 		{COAP_DELETE, "/3/0", COAP_METHOD_NOT_ALLOWED},
@@ -255,7 +283,51 @@ static void test_write_formats(void **state)
 	end(&b);
 }
 
-static void test_block1_is_refused(void **state)
+/* Block `num` of a text of `len` letters, 1024 bytes each, written to the sensor's name. */
+static uint8_t write_block(struct bench *b, const char *path, size_t len, uint32_t num,
+			   struct coap_message *sent)
+{
+	static char text[80 << 10];
+	size_t start = (size_t)num * 1024;
+	struct coap_block block = {num, start + 1024 < len, 6};
+
+	assert_true(len <= sizeof(text));
+	memset(text, 'a' + (int)(num % 26), sizeof(text));
+	*sent = request(b, COAP_PUT, path);
+	with_format(sent, COAP_OPTION_CONTENT_FORMAT, 0);
+	assert_int_equal(coap_add_block(sent, COAP_OPTION_BLOCK1, &block), 0);
+	sent->payload = span_of(text, MIN((size_t)1024, len - start));
+	return ask(b, sent);
+}
+
+static void test_write_in_blocks(void **state)
+{
+	struct coap_message m;
+	struct coap_block block;
+	struct bench b;
+
+	(void)state;
+	begin_registered(&b, true);
+	assert_int_equal(write_block(&b, "/3303/0/5750", 2100, 0, &m), COAP_CONTINUE);
+	assert_int_equal(coap_find_block(&b.m, COAP_OPTION_BLOCK1, &block), COAP_BLOCK_FOUND);
+	assert_true(block.num == 0 && block.more && block.szx == 6);
+	assert_int_equal(write_block(&b, "/3303/0/5750", 2100, 1, &m), COAP_CONTINUE);
+	/* Its acknowledgement is lost. */
+	deliver(&b, &m);
+	assert_int_equal(expect(&b)->code, COAP_CONTINUE);
+	assert_int_equal(b.sim.stats.duplicates, 1);
+	assert_int_equal(write_block(&b, "/3303/0/5750", 2100, 2, &m), COAP_CHANGED);
+	assert_int_equal(get(&b, "/3303/0/5750"), COAP_CONTENT);
+	assert_int_equal(b.m.payload.len, 1024);
+	assert_int_equal(b.m.payload.data[0], 'a');
+	/* The last one again is answered from memory, and is no new transfer. */
+	deliver(&b, &m);
+	assert_int_equal(expect(&b)->code, COAP_CHANGED);
+	assert_int_equal(b.sim.assemblies.bytes, 0);
+	end(&b);
+}
+
+static void test_write_in_blocks_refused(void **state)
 {
 	struct coap_message m;
 	uint32_t size;
@@ -263,19 +335,92 @@ static void test_block1_is_refused(void **state)
 
 	(void)state;
 	begin_registered(&b, true);
-	m = request(&b, COAP_PUT, "/3303/0/5750");
-	with_text(&m, "Kit");
-	assert_int_equal(coap_add_uint(&m, COAP_OPTION_BLOCK1, 8 | 0), 0);
-	assert_int_equal(ask(&b, &m), COAP_REQUEST_ENTITY_TOO_LARGE);
+	/* One is missing. */
+	assert_int_equal(write_block(&b, "/3303/0/5750", 3000, 0, &m), COAP_CONTINUE);
+	assert_int_equal(write_block(&b, "/3303/0/5750", 3000, 2, &m), COAP_REQUEST_ENTITY_INCOMPLETE);
+	/* What would be refused in the end is refused at once. */
+	assert_int_equal(write_block(&b, "/3303/7/5750", 3000, 0, &m), COAP_NOT_FOUND);
+	/* More than these devices take, said with the size that they do. */
+	for (uint32_t num = 0; num < 64; num++)
+		assert_int_equal(write_block(&b, "/3303/0/5750", 66000, num, &m), COAP_CONTINUE);
+	assert_int_equal(write_block(&b, "/3303/0/5750", 66000, 64, &m), COAP_REQUEST_ENTITY_TOO_LARGE);
 	assert_true(coap_find_uint(&b.m, COAP_OPTION_SIZE1, &size));
-	assert_int_equal(size, 1024);
+	assert_int_equal(size, 64 << 10);
+	/* And more than fits there. */
+	for (uint32_t num = 0; num < 39; num++)
+		assert_int_equal(write_block(&b, "/3303/0/5750", 40000, num, &m), COAP_CONTINUE);
+	assert_int_equal(write_block(&b, "/3303/0/5750", 40000, 39, &m), COAP_BAD_REQUEST);
+	assert_int_equal(get(&b, "/3303/0/5750"), COAP_CONTENT);
+	assert_int_equal(b.m.payload.len, 0);
+	end(&b);
+}
+
+static void test_single_block(void **state)
+{
+	struct coap_message m;
+	uint32_t block;
+	struct bench b;
+
+	(void)state;
+	begin_registered(&b, true);
 	/* The only block is as good as none. */
 	m = request(&b, COAP_PUT, "/3303/0/5750");
 	with_text(&m, "Kit");
 	assert_int_equal(coap_add_uint(&m, COAP_OPTION_BLOCK1, 6), 0);
 	assert_int_equal(ask(&b, &m), COAP_CHANGED);
-	assert_true(coap_find_uint(&b.m, COAP_OPTION_BLOCK1, &size));
+	assert_true(coap_find_uint(&b.m, COAP_OPTION_BLOCK1, &block));
+	get(&b, "/3303/0/5750");
+	assert_payload(&b.m, "Kit");
+	/* Sizes that there are not. */
+	m = request(&b, COAP_PUT, "/3303/0/5750");
+	with_text(&m, "x");
+	assert_int_equal(coap_add_uint(&m, COAP_OPTION_BLOCK1, 7), 0);
+	assert_int_equal(ask(&b, &m), COAP_BAD_REQUEST);
+	m = request(&b, COAP_GET, "/3303/0/5750");
+	assert_int_equal(coap_add_uint(&m, COAP_OPTION_BLOCK2, 7), 0);
+	assert_int_equal(ask(&b, &m), COAP_BAD_REQUEST);
 	end(&b);
+}
+
+/* An object of many instances, and as Discover shows it: without being asked to, in the largest blocks. */
+static void test_read_many_instances(void **state)
+{
+	static const uint16_t accepts[] = {112, 110, 11542, 40};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(accepts); i++) {
+		struct coap_block block = {.more = true};
+		uint32_t size = 0;
+		size_t len = 0;
+		struct bench b;
+
+		setup(&b, true);
+		b.options.instances = TEMPERATURES_MAX;
+		begin(&b);
+		while (b.device.state == DEVICE_REGISTERING) {
+			expect(&b);
+			coap_find_block(&b.m, COAP_OPTION_BLOCK1, &block);
+			answer_block(&b, block.more ? COAP_CONTINUE : COAP_CREATED, block.szx, "/rd/abc");
+		}
+		block.more = true;
+		for (uint32_t num = 0; block.more; num++) {
+			struct coap_message m = request(&b, COAP_GET, "/3303");
+
+			with_format(&m, COAP_OPTION_ACCEPT, accepts[i]);
+			if (num)
+				assert_int_equal(coap_add_block(&m, COAP_OPTION_BLOCK2,
+								&(struct coap_block){num, false, 6}),
+						 0);
+			assert_int_equal(ask(&b, &m), COAP_CONTENT);
+			assert_int_equal(coap_find_block(&b.m, COAP_OPTION_BLOCK2, &block), COAP_BLOCK_FOUND);
+			assert_int_equal(block.num, num);
+			assert_true(coap_find_uint(&b.m, COAP_OPTION_SIZE2, &size));
+			len += b.m.payload.len;
+		}
+		assert_int_equal(len, size);
+		assert_true(size > 64 * TEMPERATURES_MAX);
+		end(&b);
+	}
 }
 
 /* Blocks of one content fit together although the values change meanwhile. */
@@ -329,18 +474,20 @@ static void test_discover(void **state)
 	(void)state;
 	begin_registered(&b, true);
 	assert_int_equal(write_attributes(&b, "/3303/0", "pmin=5"), COAP_CHANGED);
+	assert_int_equal(write_attributes(&b, "/3303", "epmin=1&epmax=10"), COAP_CHANGED);
 	assert_int_equal(write_attributes(&b, "/3303/0/5700", "gt=22.5&lt=-3"), COAP_CHANGED);
 	m = request(&b, COAP_GET, "/3303");
 	with_format(&m, COAP_OPTION_ACCEPT, 40);
 	assert_int_equal(ask(&b, &m), COAP_CONTENT);
 	assert_int_equal(coap_format(&b.m, COAP_OPTION_CONTENT_FORMAT), 40);
-	assert_payload(&b.m, "</3303>;ver=1.1,</3303/0>;pmin=5,</3303/0/5518>,</3303/0/5601>,</3303/0/5602>,"
+	assert_payload(&b.m, "</3303>;ver=1.1;epmin=1;epmax=10,</3303/0>;pmin=5,</3303/0/5518>,</3303/0/"
+			     "5601>,</3303/0/5602>,"
 			     "</3303/0/5603>,</3303/0/5604>,</3303/0/5605>,</3303/0/5700>;gt=22.5;lt=-3,"
 			     "</3303/0/5701>,</3303/0/5750>");
 	m = request(&b, COAP_GET, "/3303/0/5700");
 	with_format(&m, COAP_OPTION_ACCEPT, 40);
 	assert_int_equal(ask(&b, &m), COAP_CONTENT);
-	assert_payload(&b.m, "</3303/0/5700>;pmin=5;gt=22.5;lt=-3");
+	assert_payload(&b.m, "</3303/0/5700>;pmin=5;epmin=1;epmax=10;gt=22.5;lt=-3");
 	m = request(&b, COAP_GET, "/3/0/7");
 	with_format(&m, COAP_OPTION_ACCEPT, 40);
 	assert_int_equal(ask(&b, &m), COAP_CONTENT);
@@ -350,7 +497,7 @@ static void test_discover(void **state)
 	m = request(&b, COAP_GET, "/3303/0/5700");
 	with_format(&m, COAP_OPTION_ACCEPT, 40);
 	assert_int_equal(ask(&b, &m), COAP_CONTENT);
-	assert_payload(&b.m, "</3303/0/5700>;gt=22.5;lt=-3");
+	assert_payload(&b.m, "</3303/0/5700>;epmin=1;epmax=10;gt=22.5;lt=-3");
 	end(&b);
 }
 
@@ -375,6 +522,8 @@ static void test_attributes_refused(void **state)
 		{"/3/0/7", "gt=1", COAP_BAD_REQUEST},
 		{"/3/0/7/0", "gt=1", COAP_CHANGED},
 		{"/3", "pmin=1&pmax=2&epmin=1&epmax=2", COAP_CHANGED},
+		{"/3303/0/5700", "epmin=5&epmax=5", COAP_BAD_REQUEST},
+		{"/3303/0/5700", "epmin=1.5", COAP_BAD_REQUEST},
 		{"/3/1", "pmin=1", COAP_NOT_FOUND},
 	};
 	struct bench b;
@@ -502,6 +651,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_resource),
+		cmocka_unit_test(test_read_cbor),
 		cmocka_unit_test(test_read_everything),
 		cmocka_unit_test(test_read_accept),
 		cmocka_unit_test(test_errors),
@@ -510,7 +660,10 @@ int main(void)
 		cmocka_unit_test(test_write_clock),
 		cmocka_unit_test(test_write_instance),
 		cmocka_unit_test(test_write_formats),
-		cmocka_unit_test(test_block1_is_refused),
+		cmocka_unit_test(test_write_in_blocks),
+		cmocka_unit_test(test_write_in_blocks_refused),
+		cmocka_unit_test(test_single_block),
+		cmocka_unit_test(test_read_many_instances),
 		cmocka_unit_test(test_block2),
 		cmocka_unit_test(test_discover),
 		cmocka_unit_test(test_attributes_refused),

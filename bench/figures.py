@@ -11,6 +11,8 @@ import time
 import harness
 from harness import Failure, median, offer, say
 
+NOISY = 0.1  # of the machine, taken by others
+
 
 class Figures:
     """Takes figures; what several of them need is measured once."""
@@ -41,42 +43,45 @@ class Figures:
             rate = (good + bad) / 2 if good and bad else bad / 2 if bad else good * set.growth
         return good
 
+    def measure(self, load, server, echo, operation, rate, pairs):
+        """CPU in microseconds of shoald and of the echo (None: there is none) at a rate."""
+        set, samples = self.settings, []
+        for _ in range(pairs):
+            # One after the other, so that what slows the machine for a while slows both.
+            for target in filter(None, (server, echo)):
+                sample = offer(load, target, operation, rate, set.seconds, set.burst)
+                samples.append((target, sample))
+                say(f"{operation}, {rate:.0f}/s, {'echo' if target is echo else 'shoald'}: {sample}")
+        noise = max(sample.others for _, sample in samples)
+        if noise > NOISY:
+            say(f"{operation}: others took up to {100 * noise:.0f} % of the machine, so this is no figure to quote")
+        return [median([sample.cpu_us for of, sample in samples if of is target]) if target else None
+                for target in (server, echo)]
+
     @functools.cache
     def operation(self, operation, devices, observed=False):
-        """CPU of shoald and echo at half load and at saturation: {"half": (shoald, echo), "full": ..., "rate": ...}"""
+        """{"rate": where it saturates, "half": CPU of (shoald, echo) at half of that, "full": ... at all of it}"""
         set = self.settings
         with harness.Stage(self.programs) as stage:
-            server, echo, load = stage.server(), stage.echo(), stage.load()
+            server, load = stage.server(), stage.load()
+            echo = stage.echo() if operation != "read" else None
             load.aim(server)
             load(f"rest {server.http_port} {set.connections}")
             if devices:
                 load(f"register {devices}")
             if observed:
                 load("observe")
-            full = self.saturation(load, server, operation)
-            found = {"rate": full}
-            for name, rate, pairs in (("half", full / 2, set.pairs), ("full", full, 1)):
-                samples = []
-                for _ in range(pairs):
-                    # One after the other, so that what slows the machine for a while slows both.
-                    samples.append((offer(load, server, operation, rate, set.seconds, set.burst),
-                                    offer(load, echo, operation, rate, set.seconds, set.burst)
-                                    if operation != "read" else None))
-                    say(f"{operation}, {name}, {rate:.0f}/s, shoald: {samples[-1][0]}")
-                    if samples[-1][1]:
-                        say(f"{operation}, {name}, {rate:.0f}/s, echo: {samples[-1][1]}")
-                found[name] = [median([s.cpu_us for s in column]) if column[0] else None for column in zip(*samples)]
+            rate = self.saturation(load, server, operation)
+            found = {"rate": rate, "half": self.measure(load, server, echo, operation, rate / 2, set.pairs),
+                     "full": self.measure(load, server, echo, operation, rate, 1)}
             if set.perf:
-                self.profile(load, server, operation, full / 2)
-            shoald, reference = found["half"]
-            text = f"{operation}: served up to {full:.0f}/s; at half of it {shoald:.2f} us"
-            if reference:
-                text += (f", echo {reference:.2f} us, ratio {shoald / reference:.2f}; at all of it {found['full'][0]:.2f} us, "
-                         f"echo {found['full'][1]:.2f} us, ratio {found['full'][0] / found['full'][1]:.2f}")
-            else:
-                text += f"; at all of it {found['full'][0]:.2f} us"
-            say(text)
-            return found
+                self.profile(load, server, operation, rate / 2)
+        say(f"{operation}: served up to {rate:.0f}/s")
+        for name, part in (("half", rate / 2), ("full", rate)):
+            shoald, reference = found[name]
+            say(f"{operation}, {name} load, {part:.0f}/s: shoald {shoald:.2f} us" +
+                (f", echo {reference:.2f} us, ratio {shoald / reference:.2f}" if reference else ""))
+        return found
 
     def profile(self, load, server, operation, rate):
         """One more offer, under perf; the measured ones are not disturbed."""

@@ -215,6 +215,12 @@ def user_share(pid):
     return int(fields[11]), int(fields[12])
 
 
+def machine_ns():
+    """CPU that anybody used since the machine started, all processors together."""
+    user, nice, system, _, _, irq, softirq = (int(x) for x in open("/proc/stat").readline().split()[1:8])
+    return (user + nice + system + irq + softirq) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
 def dropped(*ports):
     """Datagrams that the kernel threw away because the socket's buffer was full, one number for each port."""
     found = {}
@@ -266,8 +272,8 @@ class Stage:
 class Sample:
     """What one offer came to."""
 
-    def __init__(self, offered, tally, answered, threads=None, ticks=None, drops=(0, 0), store=None):
-        self.offered, self.tally, self.answered = offered, tally, answered
+    def __init__(self, offered, tally, answered, others, threads=None, ticks=None, drops=(0, 0), store=None):
+        self.offered, self.tally, self.answered, self.others = offered, tally, answered, others
         self.threads, self.ticks, self.drops, self.store = threads, ticks, drops, store
 
     @property
@@ -295,7 +301,8 @@ class Sample:
             text += f"; {self.store[0]} commits of {self.store[1] / self.store[0]:.1f} writes"
         if t["p50_ns"]:
             text += f"; answer after {t['p50_ns'] / 1e6:.1f} ms (p50), {t['p99_ns'] / 1e6:.1f} (p99), {t['max_ns'] / 1e6:.1f} (max)"
-        return text + f"; generator {100 * t['own_cpu_ns'] / t['wall_ns']:.0f} % of a processor, late by {t['lag_ns'] / 1e6:.1f} ms"
+        return text + (f"; generator {100 * t['own_cpu_ns'] / t['wall_ns']:.0f} % of a processor, late by {t['lag_ns'] / 1e6:.1f} ms; "
+                       f"others {100 * self.others:.0f} % of the machine")
 
 
 # What shoald counts of operations that it answers with nothing.
@@ -308,17 +315,19 @@ def offer(load, target, operation, rate, seconds, burst):
     load.aim(target)
     before = target.metrics() if shoald else {}
     drops = dropped(target.port, load.port)
-    threads, ticks = thread_ns(target.pid), user_share(target.pid)
+    threads, ticks, busy = thread_ns(target.pid), user_share(target.pid), machine_ns()
     tally = load(f"offer {operation} {rate:.0f} {seconds} {burst}")
+    busy = machine_ns() - busy - tally["server_cpu_ns"] - tally["own_cpu_ns"]
+    others = max(busy / tally["wall_ns"] / os.cpu_count(), 0)
     threads = [now - then for now, then in zip(thread_ns(target.pid), threads)]
     ticks = [now - then for now, then in zip(user_share(target.pid), ticks)]
     drops = [now - then for now, then in zip(dropped(target.port, load.port), drops)]
     if not shoald:
-        return Sample(int(rate * seconds), tally, tally["answered"], drops=drops)
+        return Sample(int(rate * seconds), tally, tally["answered"], others, drops=drops)
     after = target.metrics()
     grown = {name: after[name] - before.get(name, 0) for name in after}
     answered = int(grown[SILENT[operation]]) if operation in SILENT else tally["answered"]
-    return Sample(int(rate * seconds), tally, answered, threads, ticks, drops,
+    return Sample(int(rate * seconds), tally, answered, others, threads, ticks, drops,
                   (int(grown["shoal_store_commits_total"]), grown["shoal_store_writes_total"]))
 
 

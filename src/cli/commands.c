@@ -5,16 +5,21 @@
 
 #include "cli/commands.h"
 
+#include "cli/api.h"
+
 #define BIT(option) (1u << OPTION_##option)
 
 const struct cli_command cli_commands[] = {
 	{"list", "", 0, 0, 0, "List the registered devices", "", command_list},
 	{"show", "EP", 1, 1, 0, "Show one device: its registration and its objects", "", command_show},
-	{"read", "EP PATH", 2, 2, BIT(FORMAT) | BIT(TIMEOUT), "Read a value, an instance or an object",
-	 "A single resource is printed as it is, anything else as a table.\n"
+	{"read", "EP PATH...", 2, OPERANDS_MAX, BIT(FORMAT) | BIT(TIMEOUT),
+	 "Read a value, an instance or an object, or several of them",
+	 "A single resource is printed as it is, anything else as a table. Several paths are one\n"
+	 "Read-Composite (LwM2M 1.1): what the device does not have is missing in the table.\n"
 	 "\n"
 	 "  shoalctl read dev-1 /3/0/0\n"
-	 "  shoalctl read dev-1 /3\n",
+	 "  shoalctl read dev-1 /3\n"
+	 "  shoalctl read dev-1 /3/0/0 /3/0/9 /1/0\n",
 	 command_read},
 	{"write", "EP PATH [VALUE...]", 2, OPERANDS_MAX,
 	 BIT(TYPE) | BIT(FILE) | BIT(REPLACE) | BIT(PARTIAL) | BIT(FORMAT) | BIT(TIMEOUT),
@@ -49,10 +54,13 @@ const struct cli_command cli_commands[] = {
 	 "  shoalctl attributes dev-1 /3303/0/5700 pmin=10 pmax=60 gt=30\n"
 	 "  shoalctl attributes dev-1 /3303/0/5700 gt\n",
 	 command_attributes},
-	{"observe", "EP PATH", 2, 2, BIT(ONCE) | BIT(FORMAT) | BIT(TIMEOUT),
+	{"observe", "EP PATH...", 2, OPERANDS_MAX, BIT(ONCE) | BIT(FORMAT) | BIT(TIMEOUT),
 	 "Observe a path and print its notifications until Ctrl-C",
-	 "The observation goes on when this ends; shoalctl cancel ends it.\n", command_observe},
-	{"cancel", "EP PATH", 2, 2, BIT(ACTIVE) | BIT(TIMEOUT), "Cancel an observation", "", command_cancel},
+	 "The observation goes on when this ends; shoalctl cancel ends it. Several paths are one\n"
+	 "composite observation (LwM2M 1.1), whose notifications tell all of them.\n",
+	 command_observe},
+	{"cancel", "EP PATH...", 2, OPERANDS_MAX, BIT(ACTIVE) | BIT(TIMEOUT), "Cancel an observation",
+	 "A composite observation is named by the same paths in the same order.\n", command_cancel},
 	{"events", "", 0, 0, BIT(EP) | BIT(SINCE), "Print events as they come, until Ctrl-C",
 	 "A connection that breaks is made again, and goes on behind the last event. With --json each\n"
 	 "event is a line: {\"event\":NAME,\"id\":ID,\"data\":...}.\n",
@@ -86,4 +94,36 @@ int command_path(struct cli *c, const char *operand, unsigned min, unsigned max,
 	print_depths(min, max, c->error);
 	fputs(valid ? "\n" : ", such as /3/0/0\n", c->error);
 	return EXIT_USAGE;
+}
+
+bool command_is_composite(const struct cli_args *args)
+{
+	return args->operand_count > 2;
+}
+
+int command_paths(struct cli *c, const struct cli_args *args, struct buffer *list)
+{
+	char text[PATH_TEXT];
+	struct path path;
+
+	for (unsigned i = 1; i < args->operand_count; i++) {
+		int rc = command_path(c, args->operands[i], PATH_ROOT, PATH_RESOURCE_INSTANCE, &path, text);
+
+		if (rc != EXIT_OK)
+			return rc;
+		buffer_printf(list, "%s%s", i > 1 ? "," : "", text);
+	}
+	return EXIT_OK;
+}
+
+char *command_composite_path(const struct cli_args *args, const char *suffix, const struct buffer *list)
+{
+	char *path = api_device_path(args->operands[0], "/composite", suffix);
+
+	path = api_add_query(path, "paths", (const char *)list->data);
+	if (args_has(args, OPTION_FORMAT))
+		path = api_add_query(path, "nodeformat", args->options[OPTION_FORMAT]);
+	if (args_has(args, OPTION_TIMEOUT))
+		path = api_add_query(path, "timeout", args->options[OPTION_TIMEOUT]);
+	return path;
 }

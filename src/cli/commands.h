@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
+#include "base/bytes.h"
 #include "cli/cli.h"
 #include "model/path.h"
 
@@ -23,3 +24,11 @@ cli_run command_observe, command_cancel, command_events;
  */
 int command_path(struct cli *c, const char *operand, unsigned min, unsigned max, struct path *path,
 		 char text[PATH_TEXT]) NODISCARD;
+/* Whether the operands behind EP are several paths: then a composite is meant. */
+bool command_is_composite(const struct cli_args *args);
+/* Those operands as "/3/0/1,/1/0". EXIT_USAGE, told on c->error. */
+int command_paths(struct cli *c, const struct cli_args *args, struct buffer *list) NODISCARD;
+/* "/api/clients/EP/composite?paths=LIST" with `suffix` before the query, and what --format and --timeout say.
+ */
+char *command_composite_path(const struct cli_args *args, const char *suffix,
+			     const struct buffer *list) NODISCARD;

@@ -22,7 +22,29 @@ static char *with_query(char *path, const struct cli_args *args)
 	return path;
 }
 
-int command_read(struct cli *c, const struct cli_args *args)
+static int read_composite(struct cli *c, const struct cli_args *args)
+{
+	const char *ep = args->operands[0];
+	_cleanup_buffer_ struct buffer list = buffer_of(OPERANDS_MAX * PATH_TEXT);
+	_cleanup_reply_ struct api_reply reply = {.json = NULL};
+	_cleanup_specs_ struct specs specs = {NULL};
+	_cleanup_free_ char *target = NULL;
+	bool delayed;
+	int rc = command_paths(c, args, &list);
+
+	if (rc != EXIT_OK)
+		return rc;
+	target = command_composite_path(args, "", &list);
+	rc = api_device_call(c, &(struct api_request){.method = "GET", .path = target, .ep = ep}, &reply,
+			     &delayed);
+	if (rc != EXIT_OK || delayed || c->json)
+		return rc;
+	specs_load(c, ep, &specs);
+	output_composite(c, &specs, json_object_get(reply.json, "content"));
+	return EXIT_OK;
+}
+
+static int read_one(struct cli *c, const struct cli_args *args)
 {
 	const char *ep = args->operands[0];
 	_cleanup_reply_ struct api_reply reply = {.json = NULL};
@@ -44,6 +66,11 @@ int command_read(struct cli *c, const struct cli_args *args)
 		specs_load(c, ep, &specs);
 	output_node(c, &specs, &path, json_object_get(reply.json, "content"));
 	return EXIT_OK;
+}
+
+int command_read(struct cli *c, const struct cli_args *args)
+{
+	return command_is_composite(args) ? read_composite(c, args) : read_one(c, args);
 }
 
 /* ---- discover ---- */

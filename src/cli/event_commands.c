@@ -74,7 +74,8 @@ struct observing {
 	const char *ep;
 	const char *target; /* of the request that starts it */
 	struct path path;
-	char text[PATH_TEXT];
+	struct buffer list; /* the path, or those of a composite: "/3/0/1,/1/0" */
+	bool composite;
 	struct specs specs;
 };
 
@@ -82,14 +83,17 @@ static void print_value(struct observing *o, uint64_t ms, json_t *node)
 {
 	struct cli *c = o->c;
 
-	if (output_is_single(node)) {
+	if (!o->composite && output_is_single(node)) {
 		print_clock(c, ms);
 	} else {
 		char clock[TEXT_TIME];
 
 		fprintf(c->out, "%s\n", text_clock(ms ? ms : clock_wall_ms(), clock));
 	}
-	output_node(c, &o->specs, &o->path, node);
+	if (o->composite)
+		output_composite(c, &o->specs, node);
+	else
+		output_node(c, &o->specs, &o->path, node);
 }
 
 /* Starts the observation and prints the first value. */
@@ -108,20 +112,34 @@ static int start_observing(void *ctx)
 		return rc;
 	}
 	content = json_object_get(reply.json, "content");
-	if (!output_is_single(content))
+	if (o->composite || !output_is_single(content))
 		specs_load(o->c, o->ep, &o->specs);
 	print_value(o, 0, content);
 	fflush(o->c->out);
 	return EXIT_OK;
 }
 
+/* Whether the event names the very paths that are observed. */
+static bool names_paths(const struct observing *o, json_t *data)
+{
+	_cleanup_buffer_ struct buffer list = buffer_of(o->list.len + 1);
+	const char *resource = json_string_value(json_object_get(data, "res"));
+	json_t *path;
+	size_t i;
+
+	if (!o->composite)
+		return resource && span_is(buffer_span(&o->list), resource);
+	json_array_foreach (json_object_get(data, "paths"), i, path)
+		buffer_printf(&list, "%s%s", i ? "," : "",
+			      json_is_string(path) ? json_string_value(path) : "");
+	return !list.failed && span_equal(buffer_span(&list), buffer_span(&o->list));
+}
+
 /* Whether the event is about the path observed, or about the device as a whole. */
 static bool concerns(const struct observing *o, const struct sse_event *event, json_t *data)
 {
-	const char *resource = json_string_value(json_object_get(data, "res"));
-
 	if (strcmp(event->name, "NOTIFICATION") == 0 || strcmp(event->name, "OBSERVATION_ENDED") == 0)
-		return resource && strcmp(resource, o->text) == 0;
+		return names_paths(o, data);
 	return strcmp(event->name, "DEREGISTRATION") == 0 || strcmp(event->name, "GAP") == 0;
 }
 
@@ -158,21 +176,48 @@ static int follow_observation(struct observing *o)
 	return rc;
 }
 
-int command_observe(struct cli *c, const struct cli_args *args)
+/*
+ * Where an observation of the operands is started and cancelled: *target, the caller's to free. `list` gets
+ * the paths as one text, *path the first.
+ */
+static int observation_target(struct cli *c, const struct cli_args *args, const char *query,
+			      struct buffer *list, struct path *path, char **target)
 {
-	struct observing o = {.c = c, .ep = args->operands[0]};
-	_cleanup_free_ char *target = NULL;
-	int rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_RESOURCE_INSTANCE, &o.path, o.text);
+	char text[PATH_TEXT], suffix[32];
+	int rc;
 
+	snprintf(suffix, sizeof(suffix), "/observe%s", query);
+	if (command_is_composite(args)) {
+		rc = command_paths(c, args, list);
+		*target = rc == EXIT_OK ? command_composite_path(args, suffix, list) : NULL;
+		return rc;
+	}
+	rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_RESOURCE_INSTANCE, path, text);
 	if (rc != EXIT_OK)
 		return rc;
-	target = api_device_path(o.ep, o.text, "/observe");
+	buffer_str(list, text);
+	*target = api_device_path(args->operands[0], text, suffix);
 	if (args_has(args, OPTION_FORMAT))
-		target = api_add_query(target, "format", args->options[OPTION_FORMAT]);
+		*target = api_add_query(*target, "format", args->options[OPTION_FORMAT]);
 	if (args_has(args, OPTION_TIMEOUT))
-		target = api_add_query(target, "timeout", args->options[OPTION_TIMEOUT]);
-	o.target = target;
-	rc = args_has(args, OPTION_ONCE) ? start_observing(&o) : follow_observation(&o);
+		*target = api_add_query(*target, "timeout", args->options[OPTION_TIMEOUT]);
+	return EXIT_OK;
+}
+
+int command_observe(struct cli *c, const struct cli_args *args)
+{
+	struct observing o = {.c = c,
+			      .ep = args->operands[0],
+			      .list = buffer_of(OPERANDS_MAX * PATH_TEXT),
+			      .composite = command_is_composite(args)};
+	_cleanup_free_ char *target = NULL;
+	int rc = observation_target(c, args, "", &o.list, &o.path, &target);
+
+	if (rc == EXIT_OK) {
+		o.target = target;
+		rc = args_has(args, OPTION_ONCE) ? start_observing(&o) : follow_observation(&o);
+	}
+	buffer_deinit(&o.list);
 	specs_deinit(&o.specs);
 	return rc;
 }
@@ -181,17 +226,15 @@ int command_cancel(struct cli *c, const struct cli_args *args)
 {
 	const char *ep = args->operands[0];
 	_cleanup_reply_ struct api_reply reply = {.json = NULL};
+	_cleanup_buffer_ struct buffer list = buffer_of(OPERANDS_MAX * PATH_TEXT);
 	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
 	struct path path;
 	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_RESOURCE_INSTANCE, &path, text);
+	int rc = observation_target(c, args, args_has(args, OPTION_ACTIVE) ? "?active" : "", &list, &path,
+				    &target);
 
 	if (rc != EXIT_OK)
 		return rc;
-	target = api_device_path(ep, text, args_has(args, OPTION_ACTIVE) ? "/observe?active" : "/observe");
-	if (args_has(args, OPTION_TIMEOUT))
-		target = api_add_query(target, "timeout", args->options[OPTION_TIMEOUT]);
 	rc = api_device_call(c, &(struct api_request){.method = "DELETE", .path = target, .ep = ep}, &reply,
 			     &delayed);
 	if (rc == EXIT_OK && !delayed && c->interactive && !c->json)

@@ -69,10 +69,36 @@ static void describe_deregistration(json_t *data, struct buffer *out)
 	add_member(out, "  reason ", data, "reason");
 }
 
+/* {PATH:NODE,...}: "/3/0/9 = 100  /3/0/13 = ...". */
+static void add_composite(struct buffer *out, json_t *map)
+{
+	const char *path;
+	json_t *node;
+
+	json_object_foreach (map, path, node) {
+		_cleanup_free_ char *value = output_brief(node);
+
+		add(out, "  ", path);
+		add(out, " = ", value);
+	}
+}
+
+static void describe_send(json_t *data, struct buffer *out)
+{
+	add_member(out, "  ", data, "ep");
+	add_composite(out, json_object_get(data, "val"));
+	add_member(out, "  not understood: ", data, "error");
+}
+
 static void describe_notification(json_t *data, struct buffer *out)
 {
-	_cleanup_free_ char *value = output_brief(json_object_get(data, "val"));
+	_cleanup_free_ char *value = NULL;
 
+	if (json_is_array(json_object_get(data, "paths"))) {
+		describe_send(data, out);
+		return;
+	}
+	value = output_brief(json_object_get(data, "val"));
 	add_member(out, "  ", data, "ep");
 	add_member(out, "  ", data, "res");
 	if (json_is_object(json_object_get(data, "val")))
@@ -82,8 +108,13 @@ static void describe_notification(json_t *data, struct buffer *out)
 
 static void describe_end(json_t *data, struct buffer *out)
 {
+	json_t *path;
+	size_t i;
+
 	add_member(out, "  ", data, "ep");
 	add_member(out, "  ", data, "res");
+	json_array_foreach (json_object_get(data, "paths"), i, path)
+		add(out, i ? "," : "  ", json_string_value(path));
 	add_member(out, "  reason ", data, "reason");
 	add_member(out, "  code ", data, "code");
 }
@@ -112,6 +143,7 @@ static const struct {
 	{"UPDATED", describe_update},
 	{"DEREGISTRATION", describe_deregistration},
 	{"NOTIFICATION", describe_notification},
+	{"SEND", describe_send},
 	{"OBSERVATION_ENDED", describe_end},
 	{"AWAKE", describe_device},
 	{"SLEEPING", describe_device},

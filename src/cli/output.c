@@ -156,10 +156,33 @@ static void add_node(struct rows *r, const struct path *path, json_t *node)
 		add_resource(r, path, node);
 }
 
-void output_node(struct cli *c, const struct specs *specs, const struct path *path, json_t *node)
+/* Starts a table with this head. */
+static void begin_rows(struct rows *r, const struct specs *specs)
 {
 	static const char *const titles[] = {"PATH", "NAME", "UNITS", "VALUE"};
-	struct rows rows = {.specs = specs};
+
+	*r = (struct rows){.specs = specs};
+	table_init(&r->table, ARRAY_SIZE(titles), titles);
+}
+
+void output_composite(struct cli *c, const struct specs *specs, json_t *map)
+{
+	const char *name;
+	struct rows rows;
+	struct path path;
+	json_t *node;
+
+	begin_rows(&rows, specs);
+	json_object_foreach (map, name, node)
+		if (path_parse(span_str(name), &path))
+			add_node(&rows, &path, node);
+	table_print(&rows.table, c->out, c->width);
+	table_deinit(&rows.table);
+}
+
+void output_node(struct cli *c, const struct specs *specs, const struct path *path, json_t *node)
+{
+	struct rows rows;
 
 	if (output_is_single(node)) {
 		_cleanup_free_ char *text = output_value(type_of(node), json_object_get(node, "value"));
@@ -168,7 +191,7 @@ void output_node(struct cli *c, const struct specs *specs, const struct path *pa
 		fprintf(c->out, "%s\n", safe ? safe : "");
 		return;
 	}
-	table_init(&rows.table, ARRAY_SIZE(titles), titles);
+	begin_rows(&rows, specs);
 	add_node(&rows, path, node);
 	table_print(&rows.table, c->out, c->width);
 	table_deinit(&rows.table);

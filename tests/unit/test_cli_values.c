@@ -274,6 +274,21 @@ static void test_events(void **state)
 		{"OBSERVATION_ENDED",
 		 "{\"ep\":\"dev\",\"res\":\"/3/0/6\",\"reason\":\"error\",\"code\":\"4.04\"}",
 		 "OBSERVATION_ENDED  dev  /3/0/6  reason error  code 4.04"},
+		{"OBSERVATION_ENDED",
+		 "{\"ep\":\"dev\",\"paths\":[\"/3/0/9\",\"/1/0\"],\"reason\":\"cancelled\"}",
+		 "OBSERVATION_ENDED  dev  /3/0/9,/1/0  reason cancelled"},
+		{"NOTIFICATION",
+		 "{\"ep\":\"dev\",\"kind\":\"composite\",\"val\":{\"/3/0/"
+		 "9\":{\"kind\":\"singleResource\",\"id\":9,"
+		 "\"type\":\"INTEGER\",\"value\":\"77\"},\"/3/0/"
+		 "6\":{\"kind\":\"multiResource\",\"id\":6,\"values\":"
+		 "{\"0\":\"1\",\"1\":\"2\"}}},\"paths\":[\"/3/0/9\",\"/3/0/6\"]}",
+		 "NOTIFICATION  dev  /3/0/9 = 77  /3/0/6 = (2 values)"},
+		{"SEND",
+		 "{\"ep\":\"dev\",\"val\":{\"/3303/0/"
+		 "5700\":{\"kind\":\"singleResource\",\"id\":5700,\"type\":"
+		 "\"FLOAT\",\"value\":\"21.5\"}}}",
+		 "SEND  dev  /3303/0/5700 = 21.5"},
 		{"GAP", "{\"from\":\"1-1\",\"to\":\"2-2\"}", "GAP  events are lost from 1-1 to 2-2"},
 		{"NEW_EVENT", "{\"x\":1}", "NEW_EVENT  {\"x\":1}"},
 		{"REGISTRATION", "[]", "REGISTRATION"},

@@ -49,6 +49,8 @@ static void test_defaults(void **state)
 	assert_string_equal(address_format(&p.options.address, address), "127.0.0.1:5683");
 	assert_string_equal(p.options.prefix, "sim");
 	assert_int_equal(p.options.count, 10);
+	assert_int_equal(p.options.instances, 1);
+	assert_int_equal(p.options.send_ms, 0);
 	assert_int_equal(p.options.lifetime_ms, 300000);
 	assert_null(p.options.ledger);
 	assert_true(p.options.deregister);
@@ -98,6 +100,8 @@ static void test_refused(void **state)
 		{"--count 0", "--count"},
 		{"--count many", "--count"},
 		{"--loss 101", "--loss"},
+		{"--instances 1001", "--instances"},
+		{"--send-interval 5s --lwm2m 1.0", "has no Send"},
 		{"--lwm2m 2.0", "--lwm2m"},
 		{"--lifetime 300", "--lifetime"},
 		{"--frobnicate", "--frobnicate"},

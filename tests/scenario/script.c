@@ -180,7 +180,7 @@ static bool command_move(struct script *s, const char *at)
 	return address_parse(address, &p->address) == 0 || script_fail(s, "no address: %s", address);
 }
 
-/* device-answers [NAME] METHOD PATH MESSAGE */
+/* answers [NAME] METHOD PATH MESSAGE */
 static bool command_answers(struct script *s, const char *at)
 {
 	struct peer *p = script_peer(s, &at);

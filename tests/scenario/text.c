@@ -183,7 +183,7 @@ bool text_expand(const struct variables *v, struct span in, char *out, size_t si
 	return !w.failed;
 }
 
-/* One step of a match: at most `*back` is kept, the last `*`, to which a mismatch goes back. */
+/* A mismatch goes back to the last `*`, which then takes one character more. */
 bool text_match(struct variables *v, struct span template, struct span text)
 {
 	struct variables kept = *v;

@@ -243,6 +243,28 @@ static void test_output(void **state)
 	}
 }
 
+static void test_output_composite(void **state)
+{
+	char text[1024] = "";
+	struct cli c = {.out = fmemopen(text, sizeof(text), "w")};
+	struct specs specs = load();
+	json_t *map =
+		json_loads("{\"/1/0/1\":{\"kind\":\"singleResource\",\"id\":1,\"type\":\"INTEGER\",\"value\":"
+			   "\"60\"},\"no path\":{},\"/2/0/2\":{\"kind\":\"multiResource\",\"id\":2,"
+			   "\"type\":\"INTEGER\",\"values\":{\"101\":\"31\"}}}",
+			   0, NULL);
+
+	(void)state;
+	assert_non_null(map);
+	output_composite(&c, &specs, map);
+	fclose(c.out);
+	assert_string_equal(text, "PATH        NAME      UNITS  VALUE\n"
+				  "/1/0/1      Lifetime  s      60\n"
+				  "/2/0/2/101  ACL              31\n");
+	json_decref(map);
+	specs_deinit(&specs);
+}
+
 static void test_events(void **state)
 {
 	static const struct {
@@ -349,13 +371,10 @@ static void test_statuses_and_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_nodes),
-		cmocka_unit_test(test_new_instance),
-		cmocka_unit_test(test_output),
-		cmocka_unit_test(test_events),
-		cmocka_unit_test(test_event_json),
-		cmocka_unit_test(test_statuses_and_paths),
+		cmocka_unit_test(test_values),		 cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_new_instance),	 cmocka_unit_test(test_output),
+		cmocka_unit_test(test_output_composite), cmocka_unit_test(test_events),
+		cmocka_unit_test(test_event_json),	 cmocka_unit_test(test_statuses_and_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@
 
 /* Devices as the generator plays them: what they say, and what they know of the server's answers. */
 
-enum { LOCATION_MAX = 16, ENDPOINT_TEXT = 32, FLIGHTS = 4 };
+enum { LOCATION_MAX = 16, ENDPOINT_TEXT = 32, FLIGHTS = 8 };
 
 /* A message that waits for its answer. */
 struct flight {

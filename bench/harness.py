@@ -234,6 +234,12 @@ def dropped(*ports):
 
 # ---- a figure's surroundings ----
 
+def clean_up():
+    """Removes the folders of a run that was killed. No other runs now."""
+    for left in (ROOT / "build").glob("bench-*/"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 class Stage:
     """Programs and a folder for one figure; all of it is gone afterwards."""
 
@@ -277,8 +283,13 @@ class Sample:
         self.threads, self.ticks, self.drops, self.store = threads, ticks, drops, store
 
     @property
+    def served(self):
+        """Answers to messages that nothing waits for any more are the server's work, too."""
+        return max(self.answered + self.tally["stray"], 1)
+
+    @property
     def cpu_us(self):
-        return self.tally["server_cpu_ns"] / 1000 / max(self.answered, 1)
+        return self.tally["server_cpu_ns"] / 1000 / self.served
 
     @property
     def good(self):
@@ -290,7 +301,7 @@ class Sample:
         return self.tally["own_cpu_ns"] > 0.9 * self.tally["wall_ns"]
 
     def __str__(self):
-        t, n = self.tally, max(self.answered, 1)
+        t, n = self.tally, self.served
         text = (f"offered {self.offered}, sent {t['sent']}, answered {self.answered}, refused {t['refused']}, "
                 f"late {t['stray']}, dropped at server {self.drops[0]}, at generator {self.drops[1]}; "
                 f"{self.cpu_us:.2f} us of CPU each, {100 * t['server_cpu_ns'] / t['wall_ns']:.0f} % of a processor")

@@ -67,6 +67,13 @@ def test_a_figure_is_one_line(name, unit, low, high):
     assert left_behind() == ([], [])
 
 
+def test_what_a_killed_run_left_goes():
+    left = shoal.ROOT / "build/bench-left-behind"
+    (left / "store").mkdir(parents=True)
+    assert run("tlv_decode_ns").returncode == 0
+    assert not left.exists()
+
+
 def test_several_figures_come_in_the_order_of_the_request():
     names = ["tlv_decode_ns", "senml_cbor_decode_ratio"]
     assert list(figures(run(*names).stdout)) == names

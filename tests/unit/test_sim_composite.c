@@ -270,14 +270,14 @@ static void test_observe_composite_periods(void **state)
 	b.options.lifetime_ms = 86400 * SECOND;
 	begin(&b);
 	accept_register(&b);
-	assert_int_equal(write_attributes(&b, "/3", "pmin=25"), COAP_CHANGED);
+	assert_int_equal(write_attributes(&b, "/3303", "pmin=25"), COAP_CHANGED);
 	observe_list(&b, both);
 	advance(&b, 24 * SECOND);
 	expect_silence(&b);
 	advance(&b, 2 * SECOND);
 	expect(&b);
-	assert_int_equal(write_attributes(&b, "/3", "pmin&pmax=5"), COAP_CHANGED);
-	assert_int_equal(write_attributes(&b, "/3303", "pmax=60"), COAP_CHANGED);
+	assert_int_equal(write_attributes(&b, "/3303", "pmin&pmax=5"), COAP_CHANGED);
+	assert_int_equal(write_attributes(&b, "/3", "pmax=60"), COAP_CHANGED);
 	for (unsigned i = 0; i < 3; i++) {
 		advance(&b, 5 * SECOND);
 		expect(&b);

@@ -130,6 +130,11 @@ struct coap_exchange *exchange_by_token(const struct coap_layer *l, const struct
 	return map_find(&l->exchanges, hash_token(l, token), was_sent_with_token, &key);
 }
 
+void coap_leave_ack(struct coap_exchange *x)
+{
+	x->leave_ack = true;
+}
+
 bool coap_token_in_use(const struct coap_layer *l, const struct coap_token *token)
 {
 	const struct token_key key = {NULL, token};

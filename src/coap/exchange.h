@@ -27,6 +27,7 @@ struct coap_exchange {
 	uint16_t mid;
 	uint8_t type, code;
 	uint8_t state;
+	bool leave_ack;
 	struct coap_token token;
 };
 

@@ -58,7 +58,7 @@ static enum coap_input on_separate(struct coap_layer *l, const struct address *f
 
 	if (!x)
 		return COAP_INPUT_RESPONSE;
-	if (m->type == COAP_CON) {
+	if (m->type == COAP_CON && !x->leave_ack) {
 		coap_ack(l, from, m->mid);
 		coap_note_acked(x->peer, m->mid, now_ms);
 	}

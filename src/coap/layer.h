@@ -108,6 +108,11 @@ int coap_start(struct coap_layer *l, struct coap_peer *p, struct coap_message *m
 	       coap_done *done, void *ctx, struct coap_exchange **out) NODISCARD;
 /* Forgets the exchange without calling back. What arrives for it later is unmatched. */
 void coap_cancel(struct coap_layer *l, struct coap_exchange *x, uint64_t now_ms);
+/*
+ * A confirmable response to this request is not acknowledged here: whoever asked does so (coap_ack,
+ * coap_note_acked) when what it says is stored. For Observe, whose answer a notification may overtake.
+ */
+void coap_leave_ack(struct coap_exchange *x);
 /* Whether a request with this token runs, with whichever peer. */
 bool coap_token_in_use(const struct coap_layer *l, const struct coap_token *token);
 

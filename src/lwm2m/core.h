@@ -51,8 +51,9 @@ struct device {
 	uint32_t heard_s; /* Unix time of its last message */
 	/* Formats it was seen to understand since it registered (D4, D5); COAP_FORMAT_NONE: none yet. */
 	uint16_t good_read, good_single, good_write;
-	uint16_t inflight; /* writes not called back yet */
-	uint8_t held;	   /* somebody up the stack goes on with it: not freed */
+	uint16_t inflight;	  /* writes not called back yet */
+	uint8_t held;		  /* somebody up the stack goes on with it: not freed */
+	uint32_t non_hash, non_s; /* the last non-confirmable message, and when (Unix time) */
 	uint8_t fresh_count;
 	bool located;	/* in server->addresses */
 	bool bare_read; /* reads go without Accept: it refused ours, or stayed silent */
@@ -143,6 +144,10 @@ struct operation {
 	uint8_t write_refused; /* formats that it did not take */
 	bool observed;	       /* the first response had an Observe option ... */
 	uint32_t sequence;     /* ... with this value */
+	bool ack_due; /* its answer was confirmable: acknowledged when the operation ends, unless it was not
+			 stored */
+	uint16_t ack_mid;
+	struct address ack_to;
 	struct outgoing out;
 	struct arriving in;
 	struct coap_reply_to reply; /* NOTIFICATION: the message that began it */
@@ -276,6 +281,8 @@ void operation_settled(struct operation *op, bool stored);
 /* Ends all operations of the device. */
 void operations_cancel(struct device *d, const char *why);
 int operation_send(struct operation *op);
+/* A retransmission of the answer with this id is met with silence: its ACK will come. */
+bool device_owes_ack(const struct device *d, uint16_t mid);
 /* The body that asks for the paths of a composite. */
 int operation_list_paths(struct operation *op, const struct observation *o);
 timer_fn operation_expired;

@@ -134,8 +134,10 @@ static void notification_store(struct device *d, const struct incoming *in, cons
 {
 	struct effect *e = effect_new(d, notification_settled);
 
-	if (!e)
+	if (!e) {
+		freshness_forget(d, &o->token);
 		return;
+	}
 	effect_answers(e, in, ANSWER_EMPTY_ACK);
 	notification_write(e, r, o, in->m);
 }
@@ -150,8 +152,10 @@ static void notification_fetch_rest(struct device *d, const struct incoming *in,
 		operation_new(d, o->paths.len > 0 ? LWM2M_OBSERVE_COMPOSITE : LWM2M_OBSERVE, NULL, NULL);
 	struct coap_message whole;
 
-	if (!op)
+	if (!op) {
+		freshness_forget(d, &o->token);
 		return;
+	}
 	op->purpose = PURPOSE_NOTIFICATION;
 	op->path = o->path;
 	op->token = o->token;
@@ -184,8 +188,10 @@ void notification_completed(struct operation *op, const struct coap_message *m)
 		return;
 	}
 	e = effect_new(d, notification_settled);
-	if (!e)
+	if (!e) {
+		freshness_forget(d, &op->token);
 		return;
+	}
 	e->reply = op->reply;
 	e->code = ANSWER_EMPTY_ACK;
 	e->dedup = op->reply.type == COAP_CON;
@@ -224,6 +230,8 @@ static void refuse(struct lwm2m_server *s, const struct incoming *in)
 {
 	struct device *d = device_find_address(s, in->from);
 
+	if (d && device_owes_ack(d, in->m->mid))
+		return;
 	if (d && in->m->type == COAP_CON && coap_was_acked(&d->peer, in->m->mid, in->now_ms)) {
 		coap_ack(&s->coap, in->from, in->m->mid);
 		return;
@@ -243,7 +251,7 @@ void notification_handle(struct lwm2m_server *s, const struct incoming *in)
 		refuse(s, in);
 		return;
 	}
-	if (device_seen(d, in) != COAP_SEEN_NEW)
+	if (device_owes_ack(d, in->m->mid) || device_seen(d, in) != COAP_SEEN_NEW)
 		return;
 	if (coap_class(in->m->code) != 2)
 		notification_failed(d, in, &o);

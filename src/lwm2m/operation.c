@@ -102,6 +102,10 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 	struct operation kept = {.in.body = op->in.body,
 				 .payload = op->payload}; /* the answer may point into them */
 
+	if (op->ack_due && answer->outcome != LWM2M_NOT_STORED) {
+		coap_ack(&s->coap, &op->ack_to, op->ack_mid);
+		coap_note_acked(&op->device->peer, op->ack_mid, server_now(s));
+	}
 	op->in.body = buffer_of(0);
 	op->payload = NULL;
 	operation_free(op);
@@ -227,6 +231,8 @@ int operation_send(struct operation *op)
 	if (!err)
 		err = coap_start(&d->server->coap, &d->peer, &m, server_now(d->server), operation_done, op,
 				 &op->exchange);
+	if (!err && operation_is_observe(op))
+		coap_leave_ack(op->exchange);
 	return err;
 }
 
@@ -378,9 +384,38 @@ static bool retry_otherwise(struct operation *op, const struct coap_message *m)
 	return false;
 }
 
+/* Nothing is acknowledged that is not stored, and the answer to an Observe has an effect of ours. */
+static void note_ack(struct operation *op, const struct coap_message *m)
+{
+	struct device *d = op->device;
+
+	if (!operation_is_observe(op) || m->type != COAP_CON)
+		return;
+	if (op->ack_due) { /* of an earlier block */
+		coap_ack(&d->server->coap, &op->ack_to, op->ack_mid);
+		coap_note_acked(&d->peer, op->ack_mid, server_now(d->server));
+	}
+	op->ack_due = true;
+	op->ack_mid = m->mid;
+	op->ack_to = d->peer.address;
+}
+
+bool device_owes_ack(const struct device *d, uint16_t mid)
+{
+	list_for_each (node, &d->operations) {
+		const struct operation *op = container_of(node, struct operation, node);
+
+		if (op->ack_due && op->ack_mid == mid)
+			return true;
+	}
+	return false;
+}
+
 static void response_came(struct operation *op, const struct coap_message *m)
 {
 	struct coap_message whole;
+
+	note_ack(op, m);
 
 	device_heard(op->device);
 	if (retry_otherwise(op, m))

@@ -109,13 +109,17 @@ static int encode_records(struct operation *op, const struct registration *reg, 
 static int encode_paths(struct operation *op, const struct registration *reg, const struct lwm2m_request *r,
 			char error[160])
 {
-	_cleanup_buffer_ struct buffer body = buffer_of(COAP_MESSAGE_MAX), list = buffer_of(COAP_MESSAGE_MAX);
+	/* One message: a device that answers in blocks is sent the list again with each. */
+	_cleanup_buffer_ struct buffer body = buffer_of(coap_block_size(COAP_SZX_MAX));
+	_cleanup_buffer_ struct buffer list = buffer_of(COAP_MESSAGE_MAX);
 	int err;
 
 	op->path_format = op->out.format =
 		r->path_format != FORMAT_NONE ? r->path_format : choose_composite(reg);
 	err = codec_encode_paths(op->path_format, reg->root, r->paths, r->path_count, &body);
-	if (err)
+	if (err < 0)
+		return refuse(LWM2M_REFUSED_PAYLOAD, "the list of paths is too long for one message", error);
+	if (err > 0)
 		return refuse(LWM2M_REFUSED_PAYLOAD, "paths can be listed in SENML_JSON and SENML_CBOR only",
 			      error);
 	paths_encode(r->paths, r->path_count, &list);

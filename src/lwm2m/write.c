@@ -76,16 +76,32 @@ static void answer_again(struct device *d, const struct incoming *in, uint8_t co
 	(void)coap_reply(&d->server->coap, &to, &reply);
 }
 
+/* A network may double a non-confirmable message at once; the one before is all that is remembered
+ * (NON_LIFETIME 145 s). */
+static enum coap_seen seen_non(struct device *d, uint32_t hash, uint32_t now_s)
+{
+	enum { NON_LIFETIME_S = 145 };
+
+	if (d->non_s != 0 && d->non_hash == hash && now_s - d->non_s < NON_LIFETIME_S) {
+		d->server->stats.duplicates++;
+		return COAP_SEEN_PENDING;
+	}
+	d->non_hash = hash;
+	d->non_s = now_s;
+	return COAP_SEEN_NEW;
+}
+
 enum coap_seen device_seen(struct device *d, const struct incoming *in)
 {
 	struct lwm2m_server *s = d->server;
 	uint32_t now_s = (uint32_t)(server_wall(s) / 1000);
+	uint32_t hash = message_hash(s, in);
 	enum coap_seen seen;
 	uint8_t code;
 
 	if (in->m->type != COAP_CON)
-		return COAP_SEEN_NEW;
-	seen = coap_dedup_find(&d->hot.dedup, in->m->mid, message_hash(s, in), now_s, &code);
+		return seen_non(d, hash, now_s);
+	seen = coap_dedup_find(&d->hot.dedup, in->m->mid, hash, now_s, &code);
 	if (seen != COAP_SEEN_NEW)
 		s->stats.duplicates++;
 	if (seen == COAP_SEEN_ANSWERED)
@@ -184,6 +200,8 @@ static void effect_settle(struct effect *e, bool stored)
 		d->latest = NULL;
 	if (stored)
 		effect_commit(e);
+	else
+		d->non_s = 0; /* whatever was not stored is welcome again */
 	if (e->dedup)
 		coap_dedup_settle(&d->hot.dedup, e->reply.mid, e->dedup_hash, stored ? e->code : 0);
 	if (d->inflight == 0 && d->failing) {

@@ -539,6 +539,62 @@ static void a_send_is_acknowledged_when_it_is_stored(void **state)
 	bench_free(b);
 }
 
+static void a_doubled_non_confirmable_send_is_one(void **state)
+{
+	char location[32];
+	struct bench *b = registered(location);
+	struct coap_message m;
+
+	(void)state;
+	coap_message_init(&m, COAP_NON, COAP_POST, 60, bench_token(60));
+	assert_int_equal(coap_add_segments(&m, COAP_OPTION_URI_PATH, span_str("/dp")), 0);
+	assert_int_equal(coap_add_uint(&m, COAP_OPTION_CONTENT_FORMAT, 110), 0);
+	m.payload = span_str("[{\"n\":\"/3303/0/5700\",\"v\":1}]");
+	bench_input(b, &m);
+	bench_input(b, &m);
+	bench_store_all(b);
+	assert_int_equal(b->event_count, 2);
+	bench_advance(b, 146000);
+	bench_input(b, &m);
+	bench_finish_write(b, -ENOSPC);
+	bench_input(b, &m); /* what was not stored is welcome again */
+	bench_store_all(b);
+	assert_int_equal(b->event_count, 3);
+	bench_free(b);
+}
+
+static void a_confirmable_answer_to_an_observe_is_acknowledged_when_it_is_stored(void **state)
+{
+	char location[32];
+	struct bench *b = registered(location);
+	struct coap_message m, response;
+	struct coap_token token;
+
+	(void)state;
+	for (int fail = 0; fail < 2; fail++) {
+		ask(b, LWM2M_OBSERVE, fail ? "/3/0/9" : "/3303/0/5700");
+		m = bench_receive(b);
+		token = m.token;
+		coap_message_init(&response, COAP_CON, COAP_CONTENT, (uint16_t)(700 + fail), token);
+		assert_int_equal(coap_add_uint(&response, COAP_OPTION_OBSERVE, 3), 0);
+		response.payload = span_str("x");
+		bench_input(b, &response);
+		assert_true(bench_silent(b));
+		bench_input(b, &response); /* retransmitted while it is written */
+		assert_true(bench_silent(b));
+		bench_finish_write(b, fail ? -ENOSPC : STORE_DONE);
+		assert_int_equal(b->answer.outcome, fail ? LWM2M_NOT_STORED : LWM2M_ANSWERED);
+		if (fail)
+			break;
+		bench_expect(b, 700, COAP_EMPTY);
+		bench_input(b, &response); /* its ACK was lost */
+		bench_expect(b, 700, COAP_EMPTY);
+	}
+	assert_true(bench_silent(b));
+	assert_int_equal(b->event_count, 1);
+	bench_free(b);
+}
+
 static void a_send_that_cannot_be_taken_gets_its_code(void **state)
 {
 	char location[32];
@@ -580,6 +636,8 @@ int main(void)
 		cmocka_unit_test(a_notification_whose_rest_does_not_come_is_welcome_again),
 		cmocka_unit_test(composites_are_fetched_observed_and_cancelled),
 		cmocka_unit_test(a_send_is_acknowledged_when_it_is_stored),
+		cmocka_unit_test(a_doubled_non_confirmable_send_is_one),
+		cmocka_unit_test(a_confirmable_answer_to_an_observe_is_acknowledged_when_it_is_stored),
 		cmocka_unit_test(a_send_that_cannot_be_taken_gets_its_code),
 	};
 

@@ -98,7 +98,7 @@ static void test_wrong_usage(void **state)
 		{"read dev-1 /3 --timeout", "no value behind \"--timeout\""},
 		{"list --json=yes", "takes no value"},
 		{"read dev-1", "too few operands; usage: shoalctl read EP PATH"},
-		{"read dev-1 /3 /4", "too many operands"},
+		{"show dev-1 dev-2", "too many operands"},
 		{"list --type string", "list does not take --type"},
 		{"remove dev-1 --timeout 5", "remove does not take --timeout"},
 	};

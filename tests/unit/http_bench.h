@@ -82,7 +82,8 @@ static struct {
 	uint64_t trimmed_to; /* the last sequence that is gone */
 	struct bench_read reads[BENCH_READS];
 	size_t read_count, reads_done;
-	int read_error;
+	int read_error;	  /* of a read that was started */
+	int read_refused; /* ... that is not even started */
 	void (*grown)(void *ctx);
 	void *grown_ctx;
 	bool unhealthy;
@@ -255,6 +256,8 @@ int store_events_read(struct store *s, struct store_cursor after, size_t count, 
 		      void *ctx)
 {
 	(void)s;
+	if (bench.read_refused)
+		return bench.read_refused;
 	assert_true(bench.read_count < BENCH_READS);
 	bench.reads[bench.read_count++] = (struct bench_read){after, count, done, ctx};
 	return 0;

@@ -266,6 +266,24 @@ static void beats_while_nothing_happens(void **state)
 	assert_null(strstr(c->data, "event:"));
 }
 
+static void wait_for_metric(const char *line)
+{
+	for (int i = 0;; i++) {
+		struct client *m = client_open();
+		bool found;
+
+		client_ask(m, "GET /metrics", "\r\n");
+		WAIT_FOR(client_complete(m));
+		found = client_has(m, line);
+		client_close(m);
+		if (found)
+			return;
+		if (i == 1000)
+			fail_msg("in vain: %s", line);
+		bench_pass(10);
+	}
+}
+
 static char big[4001];
 
 static void many_big_events(size_t count)
@@ -293,31 +311,16 @@ static void a_slow_reader_falls_behind_and_misses_nothing(void **state)
 	}
 	WAIT_FOR(has_id(quick, 1500));
 	assert_ids(quick, 1, 1500);
+	wait_for_metric("\nshoal_event_streams 2\n");
+	wait_for_metric("\nshoal_event_streams_behind 1\n");
 	assert_false(has_id(c, 1500));
 	c->paused = false;
 	WAIT_FOR(has_id(c, 1500));
 	assert_ids(c, 1, 1500);
 	bench_event("dev-1", "x");
 	WAIT_FOR(has_id(c, 1501) && has_id(quick, 1501));
+	wait_for_metric("\nshoal_event_streams_behind 0\n");
 	client_close(quick);
-}
-
-static void wait_for_metric(const char *line)
-{
-	for (int i = 0;; i++) {
-		struct client *m = client_open();
-		bool found;
-
-		client_ask(m, "GET /metrics", "\r\n");
-		WAIT_FOR(client_complete(m));
-		found = client_has(m, line);
-		client_close(m);
-		if (found)
-			return;
-		if (i == 1000)
-			fail_msg("in vain: %s", line);
-		bench_pass(10);
-	}
 }
 
 static void a_stuck_reader_is_ended_and_can_resume(void **state)
@@ -337,6 +340,8 @@ static void a_stuck_reader_is_ended_and_can_resume(void **state)
 	c->paused = true;
 	many_big_events(1800);
 	wait_for_metric("\nshoal_event_streams_ended_slow_total 1\n");
+	bench_event("dev-1", "too late");
+	bench_pass(50);
 	c->paused = false;
 	WAIT_FOR(client_ended(c));
 	resume = memmem(c->data, c->len, word, strlen(word));
@@ -345,11 +350,13 @@ static void a_stuck_reader_is_ended_and_can_resume(void **state)
 	assert_true(last > 0 && last < 1800);
 	/* The block repeats the id of the last event, so that a client which keeps ids resumes right. */
 	assert_non_null(strstr(resume, "}\r\nid: "));
+	/* Nothing comes behind it. */
+	assert_ptr_equal(strstr(resume, "\r\n\r\n") + 4, c->data + c->len);
 	client_close(c);
 	snprintf(header, sizeof(header), "Last-Event-ID: %lu-%lu\r\n", time, last);
 	c = stream("", header);
-	WAIT_FOR(has_id(c, 1800));
-	assert_ids(c, last + 1, 1800);
+	WAIT_FOR(has_id(c, 1801));
+	assert_ids(c, last + 1, 1801);
 }
 
 static void an_event_larger_than_the_backlog_passes(void **state)
@@ -377,7 +384,13 @@ static void goes_on_after_the_log_could_not_be_read(void **state)
 	assert_false(has_id(c, 1));
 	bench.read_error = 0;
 	WAIT_FOR(has_id(c, 10));
-	assert_ids(c, 1, 10);
+	bench.read_refused = -ENOMEM;
+	bench_event("dev-1", "x");
+	bench_pass(50);
+	assert_false(has_id(c, 11));
+	bench.read_refused = 0;
+	WAIT_FOR(has_id(c, 11));
+	assert_ids(c, 1, 11);
 }
 
 static void wants_the_right_accept(void **state)

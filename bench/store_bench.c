@@ -51,6 +51,13 @@ static struct cpu cpu_now(void)
 	return (struct cpu){us_of(u.ru_utime), us_of(u.ru_stime)};
 }
 
+static double cpu_ms_since(struct cpu began)
+{
+	struct cpu now = cpu_now();
+
+	return (double)(now.user_us - began.user_us + now.system_us - began.system_us) / 1000;
+}
+
 static void die(const char *what, int result)
 {
 	fprintf(stderr, "%s: %d\n", what, result);
@@ -129,20 +136,26 @@ static void open_store(struct bench *b)
 {
 	struct store_hot *by_name = b->hot;
 	uint64_t began = clock_mono_ms(), opened, scanned;
+	struct cpu cpu = cpu_now();
+	double open_cpu_ms, scan_cpu_ms;
 	struct store_stats stats;
 	int err = store_open(b->url, &b->options, 1, &b->loop, &b->log, &b->store);
 
 	if (err < 0)
 		die("store_open", err);
 	opened = clock_mono_ms();
+	open_cpu_ms = cpu_ms_since(cpu);
+	cpu = cpu_now();
 	b->hot = calloc(b->devices, sizeof(*b->hot));
 	err = b->hot ? store_scan(b->store, STORE_MANAGEMENT, take, b) : -1;
 	if (err < 0)
 		die("store_scan", err);
 	scanned = clock_mono_ms();
+	scan_cpu_ms = cpu_ms_since(cpu);
 	store_stats(b->store, &stats);
-	printf("start: %zu devices, tail %" PRIu64 ": open %" PRIu64 " ms, scan %" PRIu64 " ms\n", b->waiting,
-	       stats.tail, opened - began, scanned - opened);
+	printf("start: %zu devices, tail %" PRIu64 ": open %" PRIu64 " ms (CPU %.0f), scan %" PRIu64
+	       " ms (CPU %.0f)\n",
+	       b->waiting, stats.tail, opened - began, open_cpu_ms, scanned - opened, scan_cpu_ms);
 	b->waiting = 0;
 	/* From the order of the endpoints to ours. */
 	if (by_name)

@@ -28,7 +28,7 @@ void store_options_init(struct store_options *o)
 		.size_max = (uint64_t)8 << 30,
 		.journal_age_max_ms = (uint64_t)7 * 24 * 3600 * 1000,
 		.journal_bytes_max = (uint64_t)2 << 30,
-		.tail_max = 500000,
+		.tail_max = 250000,
 		.pending_bytes_max = (size_t)64 << 20,
 		.wall_ms = clock_wall_ms,
 	};

@@ -358,6 +358,7 @@ struct story {
 
 static struct story run_injected(struct fixture *f, const char *inject)
 {
+	enum { REPORTS_MAX = 50000 };
 	const char *const wrapper[] = {"strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, NULL};
 	uint64_t stored[CHILD_DEVICES] = {0}, reports = 0;
 	struct story story = {0};
@@ -366,7 +367,8 @@ static struct story run_injected(struct fixture *f, const char *inject)
 
 	fixture_close(f);
 	child_start(&c, &f->place, 100, wrapper);
-	while (!story.unhealthy && !(story.recovered && reports > 3000) && child_read(&c, 30000, &r)) {
+	while (!story.unhealthy && !(story.recovered && reports > 3000) && reports < REPORTS_MAX &&
+	       child_read(&c, 30000, &r)) {
 		reports++;
 		if (r.type == CHILD_STORED)
 			stored[r.device] = r.number;

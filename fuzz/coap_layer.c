@@ -14,6 +14,7 @@
 enum { SIDES = 2, WIRE_MAX = 32, CALLS_MAX = 64, STEPS_MAX = 200, EXCHANGES_MAX = 12, END_MS = 3600 * 1000 };
 
 struct call {
+	struct coap_layer *layer;
 	struct coap_exchange *exchange;
 	bool running, done, cancelled;
 };
@@ -86,6 +87,7 @@ static void start(struct world *w, struct reader *r)
 	if (code)
 		m.payload = fuzz_short(r);
 	c->running = true;
+	c->layer = &s->layer;
 	if (coap_start(&s->layer, &s->peer, &m, w->now_ms, done, c, &c->exchange) == 0)
 		w->call_count++;
 	else
@@ -173,7 +175,7 @@ static void cancel(struct world *w, struct reader *r)
 	if (c->done || c->cancelled)
 		return;
 	c->cancelled = true;
-	coap_cancel(&w->sides[0].layer, c->exchange, w->now_ms);
+	coap_cancel(c->layer, c->exchange, w->now_ms);
 }
 
 static void advance(struct world *w, struct reader *r)

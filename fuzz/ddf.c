@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t before = definitions(r), count = 0;
 	char error[DDF_ERROR] = "";
 	const struct object_def *o;
-	int rc = ddf_load(r, span_of(data, size), &count, error);
+	int rc = ddf_load(r, span_of(data, size), ORIGIN_FILE, &count, error);
 
 	assert(rc == DDF_OK || rc == DDF_INVALID || rc == -ENOMEM);
 	if (rc == DDF_OK)

@@ -6,8 +6,8 @@
  * northbound requests, time, and restarts. Each step of the input is one of the rows of `steps`.
  *
  * What must hold: datagrams that are sent are CoAP; what is stored can be read and is taken back after a
- * restart; a request is answered at most once and, when time has passed, exactly once; nothing is created or
- * changed for a device before the store has it.
+ * restart; a request is answered at most once and, when time has passed, exactly once; the counts agree with
+ * the devices that can be seen.
  */
 
 #include "fuzz.h"

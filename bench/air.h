@@ -5,11 +5,11 @@
 #include "base/span.h"
 
 /*
- * One UDP socket that is a million devices. Device `i` sends from 127.16.0.0 + i, and what is sent to that
+ * One UDP socket that is four million devices. Device `i` sends from 127.16.0.0 + i, and what is sent to that
  * address arrives as for device `i`. All of 127.0.0.0/8 is this machine, so nothing has to be configured.
  */
 
-enum { AIR_BATCH = 64, AIR_DATAGRAM_MAX = 1280, AIR_DEVICES_MAX = 1 << 20 };
+enum { AIR_BATCH = 64, AIR_DATAGRAM_MAX = 1280, AIR_DEVICES_MAX = 4 << 20 };
 
 struct air_datagram {
 	uint32_t device;

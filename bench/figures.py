@@ -58,20 +58,29 @@ class Figures:
         return [median([sample.cpu_us for of, sample in samples if of is target]) if target else None
                 for target in (server, echo)]
 
+    def prepare(self, stage, name, devices, observed=False):
+        """A server with an empty store, with devices and observations as wanted, and a generator that talks to it."""
+        server, load = stage.server(name), stage.load()
+        load.aim(server)
+        load(f"rest {server.http_port} {self.settings.connections}")
+        if devices:
+            load(f"register {devices}")
+        if observed:
+            load("observe")
+        return server, load
+
     @functools.cache
     def operation(self, operation, devices, observed=False):
         """{"rate": where it saturates, "half": CPU of (shoald, echo) at half of that, "full": ... at all of it}"""
         set = self.settings
         with harness.Stage(self.programs) as stage:
-            server, load = stage.server(), stage.load()
             echo = stage.echo() if operation != "read" else None
-            load.aim(server)
-            load(f"rest {server.http_port} {set.connections}")
-            if devices:
-                load(f"register {devices}")
-            if observed:
-                load("observe")
+            server, load = self.prepare(stage, "a", devices, observed)
             rate = self.saturation(load, server, operation)
+            if not devices:
+                # The search has left it with all the devices that it registered.
+                server.kill()
+                server, load = self.prepare(stage, "b", devices, observed)
             found = {"rate": rate, "half": self.measure(load, server, echo, operation, rate / 2, set.pairs),
                      "full": self.measure(load, server, echo, operation, rate, 1)}
             if set.perf:
@@ -132,10 +141,7 @@ class Figures:
         with harness.Stage(self.programs) as stage:
             pairs = []
             for name, count in (("few", set.few), ("many", set.many)):
-                server, load = stage.server(name), stage.load()
-                load.aim(server)
-                load(f"register {count}")
-                pairs.append((count, server, load, []))
+                pairs.append((count, *self.prepare(stage, name, count), []))
             for _ in range(set.pairs):
                 for count, server, load, found in pairs:
                     sample = offer(load, server, "update", rate, set.seconds, set.burst)

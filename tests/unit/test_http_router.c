@@ -121,6 +121,8 @@ static void understands_the_absolute_form(void **state)
 	assert_true(span_is(target_find(&target, "ep")->value, "x"));
 	assert_int_equal(parse("HTTP://localhost"), 0);
 	assert_int_equal(target.segment_count, 0);
+	assert_int_equal(parse("https://localhost/x"), 0);
+	assert_segments((const char *[]){"x"}, 1);
 }
 
 static void reads_the_query(void **state)

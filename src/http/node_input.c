@@ -362,8 +362,8 @@ static int add_record(struct parse *p, const struct path *path, const struct val
 
 static int parse_single(struct parse *p, const json_t *node, const struct path *path)
 {
-	enum value_type type;
-	struct value value;
+	enum value_type type = VALUE_NONE;
+	struct value value = {0};
 	int r = read_type(p, node, &type);
 
 	if (r == 0)
@@ -374,7 +374,7 @@ static int parse_single(struct parse *p, const json_t *node, const struct path *
 static int parse_multiple(struct parse *p, json_t *node, const struct path *path)
 {
 	json_t *values = json_object_get(node, "values"), *v;
-	enum value_type type;
+	enum value_type type = VALUE_NONE;
 	const char *name;
 	int r = read_type(p, node, &type);
 
@@ -386,7 +386,7 @@ static int parse_multiple(struct parse *p, json_t *node, const struct path *path
 		return r;
 	json_object_foreach (values, name, v) {
 		struct path child;
-		struct value value;
+		struct value value = {0};
 		uint16_t id;
 
 		if (!parse_id_text(span_str(name), &id))

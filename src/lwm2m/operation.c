@@ -102,7 +102,9 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 	struct operation kept = {.in.body = op->in.body,
 				 .payload = op->payload}; /* the answer may point into them */
 
-	if (op->ack_due && answer->outcome != LWM2M_NOT_STORED) {
+	/* While its effect is being written nothing is acknowledged: the device asks again, and finds it
+	 * stored or not. */
+	if (op->ack_due && !op->effect && answer->outcome != LWM2M_NOT_STORED) {
 		coap_ack(&s->coap, &op->ack_to, op->ack_mid);
 		coap_note_acked(&op->device->peer, op->ack_mid, server_now(s));
 	}

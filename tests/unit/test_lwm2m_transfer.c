@@ -595,6 +595,28 @@ static void a_confirmable_answer_to_an_observe_is_acknowledged_when_it_is_stored
 	bench_free(b);
 }
 
+static void a_caller_that_gives_up_makes_no_early_ack(void **state)
+{
+	char location[32];
+	struct bench *b = registered(location);
+	struct coap_message m, response;
+
+	(void)state;
+	ask(b, LWM2M_OBSERVE, "/3303/0/5700");
+	m = bench_receive(b);
+	coap_message_init(&response, COAP_CON, COAP_CONTENT, 700, m.token);
+	assert_int_equal(coap_add_uint(&response, COAP_OPTION_OBSERVE, 3), 0);
+	response.payload = span_str("x");
+	bench_input(b, &response);
+	bench_advance(b, 5100); /* the store is slow: the caller is told of a timeout */
+	assert_int_equal(b->answer.outcome, LWM2M_TIMEOUT);
+	assert_true(bench_silent(b));
+	bench_store_all(b);
+	bench_input(b, &response);
+	bench_expect(b, 700, COAP_EMPTY);
+	bench_free(b);
+}
+
 static void a_send_that_cannot_be_taken_gets_its_code(void **state)
 {
 	char location[32];
@@ -638,6 +660,7 @@ int main(void)
 		cmocka_unit_test(a_send_is_acknowledged_when_it_is_stored),
 		cmocka_unit_test(a_doubled_non_confirmable_send_is_one),
 		cmocka_unit_test(a_confirmable_answer_to_an_observe_is_acknowledged_when_it_is_stored),
+		cmocka_unit_test(a_caller_that_gives_up_makes_no_early_ack),
 		cmocka_unit_test(a_send_that_cannot_be_taken_gets_its_code),
 	};
 

@@ -225,8 +225,9 @@ static void server_stop(struct world *w)
 {
 	store_finish_all(w, -EIO);
 	w->server = lwm2m_server_free(w->server);
+	/* Tickets are the server's: the next counts them anew, and none of the old may name one of its. */
 	for (size_t i = 0; i < w->ask_count; i++)
-		w->asks[i].running = false;
+		w->asks[i] = (struct ask){.world = w};
 }
 
 static void advance(struct world *w, uint64_t ms)

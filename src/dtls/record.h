@@ -22,7 +22,9 @@ enum {
 	DTLS_CID_MAX = 32,	      /* of the peer; the protocol permits 255, this bounds what we keep */
 	DTLS_CID_OWN = 8,	      /* ours: 4 bits format, 12 bits slot, 48 bits random */
 	DTLS_HEADER = 13,	      /* of a record without connection id */
+	DTLS_VERSION = 0xFEFD,	      /* 1.2; hellos may come with 1.0, 0xFEFF */
 	DTLS_PLAINTEXT_MAX = 1 << 14, /* RFC 6347, 4.1.1 */
+	DTLS_FRAGMENT_MAX = DTLS_PLAINTEXT_MAX + 2048, /* RFC 5246, 6.2.3 */
 	DTLS_KEY_MAX = 32,
 	DTLS_IV = 4,	   /* the implicit part of the nonce */
 	DTLS_EXPLICIT = 8, /* the part that is sent */
@@ -70,23 +72,25 @@ struct dtls_record {
 
 /*
  * The next record of a datagram; everything borrows from it. A tls12_cid record is taken to have a connection
- * id of `cid_len` bytes, since its length is not on the wire. -EBADMSG: what is left is no record, and
- * nothing behind it can be found; -ENODATA: nothing is left. Types that do not exist are given out like
- * others.
+ * id of `cid_len` bytes, since its length is not on the wire. -EBADMSG: what is left is no record (cut short,
+ * or longer than DTLS_FRAGMENT_MAX), and nothing behind it can be found; -ENODATA: nothing is left. Types and
+ * versions that do not exist are given out like others.
  */
 int dtls_record_parse(struct reader *datagram, size_t cid_len, struct dtls_record *out) NODISCARD;
 
 /*
  * Appends one protected record: as tls12_cid if `cid` is not empty (RFC 9146, 5), else with its type in the
  * clear. The explicit nonce is epoch and sequence number: a caller never uses a pair twice with one key.
- * The writer fails if it does not fit: len + DTLS_EXPANSION_MAX is enough.
+ * The writer fails, with nothing written, if it does not fit (len + DTLS_EXPANSION_MAX is enough) or is
+ * longer than DTLS_PLAINTEXT_MAX. `plaintext` must not overlap the room of the writer.
  */
 void dtls_seal(struct writer *w, enum dtls_aead aead, const struct dtls_secret *secret, struct span cid,
 	       uint16_t epoch, uint64_t seq, uint8_t type, struct span plaintext);
 /*
  * Opens a protected record into `out`, which needs fragment.len bytes: the content is in *plaintext, its real
- * type in *type. -EBADMSG: too short, does not authenticate, or has no type (all zeroes, RFC 9146, 4). `out`
- * is wiped then.
+ * type in *type. -EBADMSG: too short, too long, does not authenticate, or has no type (all zeroes, RFC 9146,
+ * 4). What was written to `out` is wiped then. The nonce is the one in the record, whatever the peer makes it
+ * of.
  */
 int dtls_open(enum dtls_aead aead, const struct dtls_secret *secret, const struct dtls_record *r,
 	      uint8_t *out, struct span *plaintext, uint8_t *type) NODISCARD;

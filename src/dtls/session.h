@@ -18,10 +18,14 @@
  */
 
 enum { DTLS_TERM_BITS = 8, DTLS_COUNTER_BITS = 28, DTLS_WINDOW = 64 };
+enum { DTLS_EPOCH = 1 }; /* of all records of a session; there is no renegotiation */
+/* Of write_seq: this copy must enter a term before it seals. */
+#define DTLS_SEQ_UNKNOWN (UINT64_C(1) << 63)
 
 struct dtls_session {
 	struct address peer;  /* where the newest authenticated record came from */
-	uint64_t write_seq;   /* of the next record */
+	uint64_t write_seq;   /* of the next record; DTLS_SEQ_UNKNOWN: the counter is not known, its term is
+				 spent */
 	uint64_t read_top;    /* highest number that authenticated */
 	uint64_t read_window; /* bit i: read_top - i was seen */
 	uint64_t created_ms;  /* Unix time */
@@ -41,13 +45,14 @@ struct dtls_session {
 	struct dtls_secret write;
 };
 
-/* More than this, and the keys must not be used any longer: 2^20 failed opens of a 64-bit tag (RFC 9325, 4.4
- * asks for less than 2^36 with CCM; a device which really fails that often is under attack). */
+/* After so many, the keys must not be used any longer: 2^20 failed opens of a 64-bit tag (RFC 9325, 4.4
+ * asks for less than 2^36 with CCM; a device which really fails that often is under attack). Nothing is
+ * opened then, and the owner of the session drops it. */
 enum { DTLS_FAILURES_MAX = 1 << 20 };
 
 /*
  * Protects `plaintext` as the next record to the peer. -EOVERFLOW: the counter of this term is spent; nothing
- * was sealed, dtls_session_enter_term helps. -EMSGSIZE: does not fit.
+ * was sealed, dtls_session_enter_term helps. -EMSGSIZE: does not fit; the number is not spent.
  */
 int dtls_session_seal(struct dtls_session *s, struct writer *w, uint8_t type,
 		      struct span plaintext) NODISCARD;
@@ -62,7 +67,8 @@ enum dtls_opened {
 };
 /*
  * Opens a record from the peer into `out` (at least fragment.len bytes). Only DTLS_OPENED and DTLS_OPENED_OLD
- * change the session: window, and used_ms; DTLS_NOT_AUTHENTIC counts. The address is the caller's to move.
+ * change the session: window, and used_ms; DTLS_NOT_AUTHENTIC counts, and after DTLS_FAILURES_MAX is the only
+ * answer to what would have to be opened. The address is the caller's to move.
  */
 enum dtls_opened dtls_session_open(struct dtls_session *s, const struct dtls_record *r, uint64_t wall_ms,
 				   uint8_t *out, struct span *plaintext, uint8_t *type) NODISCARD;
@@ -72,17 +78,19 @@ enum dtls_opened dtls_session_open(struct dtls_session *s, const struct dtls_rec
  * quarter of its range. -EOVERFLOW: the session has had all its terms, a new handshake is needed.
  */
 int dtls_session_enter_term(struct dtls_session *s, uint32_t generation, uint32_t random) NODISCARD;
-/* What a copy from the store knows of replays: all numbers up to `mark` are old (architecture, rule 7). */
+/* What a copy from the store knows of replays: all numbers up to `mark` are old (architecture, rule 7). Never
+ * makes a number new that was old. */
 void dtls_session_set_mark(struct dtls_session *s, uint64_t mark);
 
 /*
  * As bytes, versioned, at most DTLS_SESSION_ENCODED_MAX: secrets in the clear, so seal them (vault.h). The
  * exact counter and the window are in it only `with_counter`, for a hand-over: a copy without must enter a
- * term before it seals (dtls_session_seal asserts that).
+ * term before it seals (dtls_session_seal asserts that), and holds all up to read_top for old. Fails the
+ * writer if it has no room.
  */
 enum { DTLS_SESSION_ENCODED_MAX = 256 };
 void dtls_session_encode(const struct dtls_session *s, bool with_counter, struct writer *w);
 /* -EBADMSG: no session; -EPROTO: of a newer version. */
 int dtls_session_decode(struct span encoded, struct dtls_session *out) NODISCARD;
-/* Overwrites the secrets. */
+/* Overwrites all of it with zeroes. */
 void dtls_session_wipe(struct dtls_session *s);

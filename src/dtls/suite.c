@@ -37,10 +37,12 @@ const struct dtls_suite *dtls_suite_find(uint16_t id)
 
 size_t dtls_key_len(enum dtls_aead aead)
 {
+	assert(aead < DTLS_AEAD_COUNT);
 	return aeads[aead].key;
 }
 
 size_t dtls_tag_len(enum dtls_aead aead)
 {
+	assert(aead < DTLS_AEAD_COUNT);
 	return aeads[aead].tag;
 }

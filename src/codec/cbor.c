@@ -5,7 +5,8 @@
  * application/cbor (60): one value of its own (LwM2M Core 1.1.1, 7.4.4). CBOR has nearly all types, so the
  * model only has to tell what looks alike: links are text. The one hard idea is time, which comes in three
  * forms: as a number, as a number with a tag, and as the text of a date with another tag, which is a time to
- * every resource but one of text. Leaves out lists and maps: that is LwM2M CBOR.
+ * every resource but one of text. It is written as a number, with the tag where no model tells what it is.
+ * Leaves out lists and maps: that is LwM2M CBOR.
  */
 
 #include "codec/delivery.h"
@@ -148,6 +149,8 @@ int cbor_encode(struct codec_context *c, const struct record *items, size_t coun
 		return rc;
 	if (value.type == VALUE_NONE)
 		return codec_misfit(c, &items->path, "no value that CBOR can carry");
+	if (value.type == VALUE_TIME && !typing_find(&typing, &items->path))
+		tokens_put_tag(out, TAG_TIME);
 	tokens_put_value(out, &value);
 	return CODEC_OK;
 }

@@ -3,9 +3,9 @@
 
 /*
  * The table of formats, and what holds for all of them around it: guessing a format that was not said, an
- * empty answer, and paths that must lie within what was asked for. The one hard idea is the last: an answer
- * may hold instances of other objects if a link in it leads there (LwM2M Core 1.2, 6.3.1), which is known
- * only when the whole payload was read. Leaves out the formats.
+ * empty answer, what says nothing, and paths that must lie within what was asked for. The one hard idea is
+ * the last: an answer may hold instances of other objects if a link in it leads there (LwM2M Core 1.2,
+ * 6.3.1), which is known only when the whole payload was read. Leaves out the formats.
  */
 
 #include "codec/codec.h"
@@ -99,6 +99,52 @@ static int decode_nothing(struct codec_context *c, struct records *out)
 	return records_add(out, &record);
 }
 
+/*
+ * "There is nothing at this path", and then comes what is: an empty instance in front of its resources, or
+ * the base name of those that follow in a SenML record of its own. What is there holds. Marks them in `out`,
+ * by the place that each had before it was sorted.
+ */
+static void mark_contradicted(const struct records *sorted, bool *out)
+{
+	const struct record *items = sorted->items;
+
+	for (size_t i = 0, end; i < sorted->count; i = end) {
+		bool filled = false;
+
+		for (end = i; end < sorted->count && path_compare(&items[i].path, &items[end].path) == 0;
+		     end++)
+			filled = filled || items[end].value.type != VALUE_NONE;
+		filled = filled || (end < sorted->count && path_is_within(&items[end].path, &items[i].path));
+		for (size_t at = i; at < end; at++)
+			out[items[at].order] = filled && items[at].value.type == VALUE_NONE;
+	}
+}
+
+static int drop_contradicted(struct codec_context *c, struct records *out, size_t first)
+{
+	size_t count = out->count - first, kept = first, nothing = 0;
+	struct records sorted = records_of(c->arena);
+	bool *contradicted;
+
+	for (size_t i = first; i < out->count; i++)
+		nothing += out->items[i].value.type == VALUE_NONE;
+	if (nothing == 0 || count == 1)
+		return CODEC_OK;
+	sorted.items = arena_alloc(c->arena, count * sizeof(*sorted.items));
+	contradicted = arena_alloc(c->arena, count * sizeof(*contradicted));
+	if (!sorted.items || !contradicted)
+		return -ENOMEM;
+	sorted.count = sorted.cap = count;
+	memcpy(sorted.items, out->items + first, count * sizeof(*sorted.items));
+	records_sort(&sorted);
+	mark_contradicted(&sorted, contradicted);
+	for (size_t i = 0; i < count; i++)
+		if (!contradicted[i])
+			out->items[kept++] = out->items[first + i];
+	out->count = kept;
+	return CODEC_OK;
+}
+
 struct links {
 	struct value list[LINKS_MAX];
 	size_t count;
@@ -156,6 +202,8 @@ int codec_decode(struct codec_context *c, uint16_t format, struct span payload, 
 		rc = codec->decode(c, payload, out);
 	if (rc == CODEC_OK && out->count == before)
 		rc = decode_nothing(c, out);
+	if (rc == CODEC_OK)
+		rc = drop_contradicted(c, out, before);
 	if (rc == CODEC_OK)
 		rc = check_extras(c, out, before);
 	if (rc)

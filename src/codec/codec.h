@@ -78,7 +78,8 @@ const struct codec *codec_find_name(struct span name);
  * codec_decode checks paths against `base`, coerces values to the model's types and marks what does not fit
  * as misfit. Instances outside of `base` are accepted, as `extra`, if a link in the payload leads to them.
  * `FORMAT_NONE` guesses: a payload without Content-Format is text, unless the path is not a single resource.
- * An answer without records gives one without a value: there is nothing below the path.
+ * An answer without records gives one without a value: there is nothing below the path. A record without a
+ * value is dropped where another has one, or lies below.
  *
  * codec_encode wants records sorted by path, all within `base`, a path several times only with different
  * times; else CODEC_MISFIT. An instance-level TLV Write has `base` of depth 2. In TLV below an object the

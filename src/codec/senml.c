@@ -270,21 +270,7 @@ static int take_value(struct senml_input *in, struct senml_item *item, struct va
 	return CODEC_OK;
 }
 
-/* A record with a base name and no more is a path that is asked for, or only there for those that follow. */
-static int settle_announced(struct senml_input *in, const struct path *next)
-{
-	struct record record;
-
-	if (!in->has_announced)
-		return CODEC_OK;
-	in->has_announced = false;
-	if (next && path_is_within(next, &in->announced))
-		return CODEC_OK;
-	record = (struct record){.path = in->announced};
-	return deliver(&in->d, &record);
-}
-
-/* Each name is asked for, a base name without more too: there it is no mere announcement. */
+/* Each name is asked for, one that is the base of those behind it too. */
 static int take_listed(struct senml_input *in, const struct senml_item *item, const struct path *path)
 {
 	struct senml_paths *paths = in->paths;
@@ -313,23 +299,10 @@ int senml_add(struct senml_input *in, struct senml_item *item)
 		rc = take_value(in, item, &record.value);
 	if (rc == CODEC_OK && record.value.type != VALUE_NONE && record.path.depth < PATH_RESOURCE)
 		rc = codec_malformed(in->d.c, "SenML record %zu: value of no resource", in->count);
-	if (rc == CODEC_OK)
-		rc = settle_announced(in, &record.path);
 	if (rc)
 		return rc;
 	in->count++;
-	if (record.value.type == VALUE_NONE && senml_has(item, SENML_BASE_NAME) &&
-	    !senml_has(item, SENML_NAME)) {
-		in->announced = record.path;
-		in->has_announced = true;
-		return CODEC_OK;
-	}
 	return deliver(&in->d, &record);
-}
-
-int senml_finish(struct senml_input *in)
-{
-	return settle_announced(in, NULL);
 }
 
 static bool is_absolute(const struct record *item)

@@ -74,9 +74,6 @@ struct senml_input {
 	double base_time;
 	bool has_base_time;
 	struct value base_value;
-	struct path announced; /* of a record that had only a base name: nothing by itself if more comes below
-				  it */
-	bool has_announced;
 };
 
 static inline struct senml_input senml_input_of(struct codec_context *c, struct records *out)
@@ -89,7 +86,6 @@ int senml_cbor_read(struct senml_input *in, struct span payload) NODISCARD;
 
 /* Resolves one record and delivers it. Consumes `item`. An enum codec_outcome or < 0. */
 int senml_add(struct senml_input *in, struct senml_item *item) NODISCARD;
-int senml_finish(struct senml_input *in) NODISCARD;
 
 /* What a name says below the root, if it begins there. */
 struct span senml_below_root(const struct codec_context *c, struct span name);

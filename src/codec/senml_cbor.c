@@ -91,7 +91,7 @@ int senml_cbor_read(struct senml_input *in, struct span payload)
 	}
 	if (!tokens_at_end(&t))
 		return codec_malformed(c, "CBOR goes on behind its end at byte %zu", tokens_offset(&t));
-	return senml_finish(in);
+	return CODEC_OK;
 }
 
 int senml_cbor_decode(struct codec_context *c, struct span payload, struct records *out)

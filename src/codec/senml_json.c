@@ -56,7 +56,7 @@ int senml_json_read(struct senml_input *in, struct span payload)
 		if (rc)
 			return rc;
 	}
-	return senml_finish(in);
+	return CODEC_OK;
 }
 
 int senml_json_decode(struct codec_context *c, struct span payload, struct records *out)

@@ -478,6 +478,13 @@ void tokens_put_array(struct buffer *out, size_t items)
 	put(out, item, cbor_encode_array_start(items, item, sizeof(item)));
 }
 
+void tokens_put_tag(struct buffer *out, uint64_t tag)
+{
+	unsigned char item[HEAD_MAX];
+
+	put(out, item, cbor_encode_tag(tag, item, sizeof(item)));
+}
+
 void tokens_put_map(struct buffer *out, size_t pairs)
 {
 	unsigned char item[HEAD_MAX];

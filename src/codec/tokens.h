@@ -119,5 +119,6 @@ void tokens_put_bytes(struct buffer *out, struct span bytes);
 void tokens_put_text(struct buffer *out, struct span text);
 void tokens_put_array(struct buffer *out, size_t items);
 void tokens_put_map(struct buffer *out, size_t pairs);
+void tokens_put_tag(struct buffer *out, uint64_t tag);
 /* A value as LwM2M writes it, which is not NONE: times are plain numbers, links text. */
 void tokens_put_value(struct buffer *out, const struct value *v);

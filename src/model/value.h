@@ -73,7 +73,7 @@ struct record {
 	bool timed;
 	bool misfit;	/* the value is not what the model says; delivered as it came */
 	bool extra;	/* outside of what was asked for: of an object which a link in the answer leads to */
-	uint32_t order; /* of records_sort, for the length of the call */
+	uint32_t order; /* of records_sort: the place before */
 };
 
 /* Grows in an arena; bounded by the arena's ceiling. */

@@ -413,6 +413,34 @@ static void paths_alone(void **state)
 	decode_cbor(state, "/2", "80", "/2 NONE");
 	decode_cbor(state, "/2", "9FFF", "/2 NONE");
 	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/\"}]", "/3/0 NONE");
+	/* The base of what comes, now or later, in a record of its own. */
+	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/\"},{\"n\":\"9\",\"v\":1}]", "/3/0/9 INTEGER 1");
+	decode_json(state, "/3/0", "[{\"bn\":\"/\"},{\"n\":\"3/0/9\",\"v\":1}]", "/3/0/9 INTEGER 1");
+	decode_json(state, "/3/0/9", "[{\"bn\":\"/3/0/9\"},{\"v\":1}]", "/3/0/9 INTEGER 1");
+	decode_json(
+		state, "/2",
+		"[{\"bn\":\"/2/0/\"},{\"bn\":\"/2/1/\"},{\"n\":\"1\",\"v\":1},{\"bn\":\"/2/0/1\",\"v\":2}]",
+		"/2/1/1 INTEGER 1\n/2/0/1 INTEGER 2");
+	decode_cbor(state, "/3/0", "82 A1 21 65\"/3/0/\" A2 00 61\"9\" 02 01", "/3/0/9 INTEGER 1");
+}
+
+/* A time is kept although there is no value, told by the base name or the name, as base or by itself. */
+static void times_without_values(void **state)
+{
+	static const char at_1600[] = "/3/0/6 NONE@1600000000000", at_1600_5[] = "/3/0/6 NONE@1600000000500";
+
+	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/6\",\"t\":1600000000}]", at_1600);
+	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/\",\"n\":\"6\",\"t\":1600000000}]", at_1600);
+	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/6\",\"bt\":1600000000}]", at_1600);
+	decode_cbor(state, "/3/0", "81 A2 21 66\"/3/0/6\" 22 1A5F5E1000", at_1600);
+	encode_both(state, "/3/0/6", at_1600, "[{\"bn\":\"/3/0/6\",\"bt\":1600000000}]",
+		    "81 A2 21 66\"/3/0/6\" 22 1A5F5E1000");
+	encode_both(state, "/3/0/6", at_1600_5, "[{\"bn\":\"/3/0/6\",\"bt\":1600000000,\"t\":0.5}]",
+		    "81 A3 21 66\"/3/0/6\" 22 1A5F5E1000 06 F93800");
+	decode_cbor(state, "/3/0", "81 A3 21 66\"/3/0/6\" 22 1A5F5E1000 06 F93800", at_1600_5);
+	/* The time of a mere base name is that of those that follow, no reason to keep it. */
+	decode_json(state, "/3/0", "[{\"bn\":\"/3/0/\",\"bt\":1600000000},{\"n\":\"9\",\"v\":1,\"t\":5}]",
+		    "/3/0/9 INTEGER@1600000005000 1");
 }
 
 static void refuses_what_is_no_senml_json(void **state)
@@ -557,6 +585,7 @@ int main(void)
 		WITH_FIXTURE(cbor_types),
 		WITH_FIXTURE(types_are_written),
 		WITH_FIXTURE(paths_alone),
+		WITH_FIXTURE(times_without_values),
 		WITH_FIXTURE(refuses_what_is_no_senml_json),
 		WITH_FIXTURE(refuses_what_is_no_senml_cbor),
 		WITH_FIXTURE(json_is_charged_in_advance),

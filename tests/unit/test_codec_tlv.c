@@ -66,6 +66,12 @@ static void empty_things(void **state)
 	decode_hex(state, "/3/0/6", "8006", "/3/0/6 NONE");
 	decode_hex(state, "/2", "0000 0001", "/2/0 NONE\n/2/1 NONE");
 	decode_hex(state, "/3/0", "C000", "/3/0/0 STRING ");
+	/* What is there holds against what is said to be empty, wherever that stands. */
+	decode_hex(state, "/3", "0000 080003 C10964", "/3/0/9 INTEGER 100");
+	decode_hex(state, "/3", "080003 C10964 0000", "/3/0/9 INTEGER 100");
+	decode_hex(state, "/3/0", "0000 C10964 8006", "/3/0/9 INTEGER 100\n/3/0/6 NONE");
+	decode_hex(state, "/3/0", "8006 0000 86 06 410001 410105", "/3/0/6/0 INTEGER 1\n/3/0/6/1 INTEGER 5");
+	decode_hex(state, "/2", "0000 0001 080103 C10105", "/2/0 NONE\n/2/1/1 INTEGER 5");
 	encode_hex(state, "/3/0", "/3/0/6 NONE", "8006");
 	encode_hex(state, "/3/0", "/3/0 NONE", "");
 	encode_hex(state, "/2", "/2/0 NONE\n/2/1 NONE", "0000 0001");

@@ -39,32 +39,18 @@ static void check_sound(const struct codec_context *c, const struct records *rec
 	}
 }
 
-/* "There is nothing below it", and then comes what is below it: only the latter can be written. */
-static bool is_contradicted(const struct records *records, size_t i)
-{
-	const struct record *r = &records->items[i];
-	size_t next = i + 1;
-
-	while (next < records->count && path_compare(&records->items[next].path, &r->path) == 0)
-		next++;
-	return r->value.type == VALUE_NONE && next < records->count &&
-	       path_is_within(&records->items[next].path, &r->path);
-}
-
 /* A copy, in order, of what was within the base. */
 static struct records own_records(const struct records *records, struct arena *arena)
 {
 	struct records own = records_of(arena);
-	size_t kept = 0;
 
 	for (size_t i = 0; i < records->count; i++)
 		if (!records->items[i].extra && records_add(&own, &records->items[i]) < 0)
 			return records_of(arena);
 	records_sort(&own);
-	for (size_t i = 0; i < own.count; i++)
-		if (!is_contradicted(&own, i))
-			own.items[kept++] = own.items[i];
-	own.count = kept;
+	for (size_t i = 1; i < own.count; i++) /* nothing, beside something */
+		assert(own.items[i - 1].value.type != VALUE_NONE || own.items[i].value.type == VALUE_NONE ||
+		       !path_is_within(&own.items[i].path, &own.items[i - 1].path));
 	return own;
 }
 
@@ -87,9 +73,7 @@ static void check_again(struct codec_context *c, const struct records *own, stru
 		struct record *b = &again.items[i];
 
 		assert(path_compare(&a->path, &b->path) == 0);
-		/* That there is nothing is said without a time. */
-		if (a->value.type != VALUE_NONE)
-			assert(a->timed == b->timed && (!a->timed || a->time_ms == b->time_ms));
+		assert(a->timed == b->timed && (!a->timed || a->time_ms == b->time_ms));
 		/* A value that did not fit may be written in a form that does; and what a format has no type
 		 * for comes back as the nearest it has, unless a model tells better. */
 		assert(a->misfit ||

@@ -363,7 +363,8 @@ bool senml_time(const struct senml_frame *f, const struct record *item, struct v
 		*out = (struct value){.type = VALUE_FLOAT, .real = (double)ms / 1000};
 	else
 		*out = (struct value){.type = VALUE_INTEGER, .integer = ms / 1000};
-	return ms != 0 || !f->has_base_time;
+	/* A record without name and value would otherwise have nothing in it. */
+	return ms != 0 || !f->has_base_time || item->value.type == VALUE_NONE;
 }
 
 enum senml_field senml_field_of_type(enum value_type type)

@@ -16,7 +16,7 @@
 #include "daemon/models.h"
 #include "http/http.h"
 #include "lwm2m/server.h"
-#include "net/udp.h"
+#include "net/listener.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -26,14 +26,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { LISTENERS_MAX = 8, BATCHES_PER_TURN = 4 };
-
-struct listener {
-	struct node *node;
-	struct udp_socket *socket;
-	uv_poll_t poll;
-	char uri[ADDRESS_TEXT + 8];
-};
+enum { LISTENERS_MAX = 8 };
 
 struct node {
 	const struct daemon_settings *settings;
@@ -45,6 +38,7 @@ struct node {
 	uv_prepare_t prepare;
 	uv_signal_t signals[2];
 	struct listener listeners[LISTENERS_MAX];
+	char uris[LISTENERS_MAX][ADDRESS_TEXT + 8];
 	unsigned listener_count;
 	struct address http_listen;
 	struct http_southbound southbound[LISTENERS_MAX];
@@ -84,23 +78,11 @@ static uint64_t host_mono_ms(void *ctx)
 
 /* ---- a turn of the loop ---- */
 
-static void on_datagrams(uv_poll_t *poll, int status, int events)
+static void on_datagram(void *ctx, const struct datagram *d)
 {
-	struct listener *l = poll->data;
-	const struct datagram *batch;
+	struct node *n = ctx;
 
-	(void)status;
-	(void)events;
-	for (int turn = 0; turn < BATCHES_PER_TURN; turn++) {
-		int count = udp_receive(l->socket, &batch);
-
-		for (int i = 0; i < count; i++)
-			if (!batch[i].truncated)
-				lwm2m_server_input(l->node->server, &batch[i].peer,
-						   span_of(batch[i].data, batch[i].len));
-		if (count < UDP_BATCH)
-			return;
-	}
+	lwm2m_server_input(n->server, &d->peer, span_of(d->data, d->len));
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -137,13 +119,13 @@ static int complain(struct node *n, const char *event, const char *what, int err
 
 static int open_listener(struct node *n, struct span item)
 {
-	struct listener *l = &n->listeners[n->listener_count];
+	unsigned index = n->listener_count;
 	_cleanup_free_ char *text = span_dup(item);
 	char what[ADDRESS_TEXT * 2], bound[ADDRESS_TEXT];
 	struct address at, local;
 	int err;
 
-	if (!text || address_parse(text, &at) < 0 || n->listener_count == LISTENERS_MAX) {
+	if (!text || address_parse(text, &at) < 0 || index == LISTENERS_MAX) {
 		fprintf(stderr,
 			"shoald: [coap] listen: '%s' is not usable: it takes up to %d numeric addresses such "
 			"as [::]:5683 or "
@@ -153,17 +135,15 @@ static int open_listener(struct node *n, struct span item)
 		return -EINVAL;
 	}
 	snprintf(what, sizeof(what), "address=%s", text);
-	err = udp_open(&at, (uint8_t)n->listener_count, &l->socket);
+	err = listener_open(&n->listeners[index], &n->loop, &at, (uint8_t)index, on_datagram, n);
 	if (err < 0)
 		return complain(n, "cannot-listen", what, err,
 				err == -EADDRINUSE ? "another program serves this port; set [coap] listen"
 						   : NULL);
-	local = udp_local(l->socket);
-	snprintf(l->uri, sizeof(l->uri), "coap://%s", address_format(&local, bound));
-	l->node = n;
-	l->poll.data = l;
+	local = udp_local(n->listeners[index].socket);
+	snprintf(n->uris[index], sizeof(n->uris[index]), "coap://%s", address_format(&local, bound));
 	n->listener_count++;
-	return uv_poll_init(&n->loop, &l->poll, udp_fd(l->socket));
+	return 0;
 }
 
 static int open_listeners(struct node *n)
@@ -212,6 +192,7 @@ static int open_store(struct node *n)
 	options.journal_bytes_max = set->journal_size_max;
 	options.tail_max = (uint32_t)set->journal_tail_max;
 	options.pending_bytes_max = set->store_pending_max;
+	options.commit_interval_ms = set->commit_interval_ms;
 	err = store_open(set->store_url, &options, (uint32_t)set->node_id, &n->loop, &n->log, &n->store);
 	if (err == -EINVAL)
 		n->status = 2;
@@ -284,7 +265,7 @@ static int start_http(struct node *n)
 	int err;
 
 	for (unsigned i = 0; i < n->listener_count; i++)
-		n->southbound[i] = (struct http_southbound){n->listeners[i].uri, "CoAP over UDP"};
+		n->southbound[i] = (struct http_southbound){n->uris[i], "CoAP over UDP"};
 	http_config_init(&config);
 	config.listen = n->http_listen;
 	config.version = SHOAL_VERSION;
@@ -311,7 +292,7 @@ static void say_ready(struct node *n)
 
 	for (unsigned i = 0; i < n->listener_count; i++) {
 		writer_str(&w, i ? "," : "");
-		writer_str(&w, n->listeners[i].uri + strlen("coap://"));
+		writer_str(&w, n->uris[i] + strlen("coap://"));
 	}
 	at.port = http_port(n->http);
 	log_event(&n->log, LOG_INFO, "ready", "version=%s coap=\"%s\" http=\"%s\" devices=%zu", SHOAL_VERSION,
@@ -354,7 +335,7 @@ static void node_stop(struct node *n)
 		return;
 	n->stopping = true;
 	for (unsigned i = 0; i < n->listener_count; i++)
-		uv_poll_stop(&n->listeners[i].poll);
+		listener_stop(&n->listeners[i]);
 	if (n->http)
 		http_stop(n->http, http_stopped, n);
 	else
@@ -423,7 +404,7 @@ static int start(struct node *n)
 	if (!err)
 		err = start_http(n);
 	for (unsigned i = 0; !err && i < n->listener_count; i++)
-		err = uv_poll_start(&n->listeners[i].poll, UV_READABLE, on_datagrams);
+		err = listener_start(&n->listeners[i]);
 	if (!err)
 		err = uv_prepare_start(&n->prepare, on_prepare);
 	return err;
@@ -457,7 +438,7 @@ int node_run(const struct daemon_settings *settings)
 	lwm2m_server_free(n->server);
 	registry_free(n->registry);
 	for (unsigned i = 0; i < n->listener_count; i++)
-		udp_free(n->listeners[i].socket);
+		listener_free(&n->listeners[i]);
 	status = err ? n->status : 0;
 	log_event(&n->log, LOG_INFO, "stopped", "status=%d", status);
 	free(n);

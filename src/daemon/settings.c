@@ -104,6 +104,11 @@ static const struct setting settings[] = {
 	 "NUMBER", "How many journal records a start has to read at most."},
 	{"store", "pending-max", 0, SETTING_SIZE, AT(store_pending_max), 1 << 20, 1ULL << 34, NULL, "64M",
 	 "SIZE", "How much may wait to be written. More is left to the devices to send again."},
+	{"store", "commit-interval", 0, SETTING_DURATION, AT(commit_interval_ms), 0, 1 SECONDS, NULL, "10ms",
+	 "TIME",
+	 "Under load, how long writes wait for others to share a commit with. Saves CPU and wear of the "
+	 "disk; "
+	 "devices get their answers that much later."},
 
 	{"log", "level", 0, SETTING_CHOICE, AT(log_level), .choices = log_levels, .fallback = "info",
 	 .help = "Least important messages that are logged."},

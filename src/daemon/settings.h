@@ -26,6 +26,7 @@ struct daemon_settings {
 	char *store_url;
 	unsigned store_durability;
 	uint64_t store_size_max, journal_age_max_ms, journal_size_max, journal_tail_max, store_pending_max;
+	uint64_t commit_interval_ms;
 
 	unsigned log_level;
 	bool log_timestamps;

@@ -69,6 +69,7 @@ struct incoming {
 	struct span datagram;
 	const struct coap_message *m;
 	uint64_t now_ms;
+	uint32_t hash; /* of datagram and source, for dedup memory */
 };
 
 struct operation;
@@ -177,6 +178,7 @@ struct lwm2m_server {
 	struct pool effects;
 	struct pool operations;
 	struct arena arena;
+	struct buffer event_body; /* of the write that is being submitted */
 	uint64_t next_ticket;
 	size_t registered;
 	struct lwm2m_stats stats;
@@ -222,7 +224,9 @@ void device_set_record(struct device *d, struct blob *record);
 /* The newest record, stored or not. False: there is none. */
 bool device_latest(const struct device *d, struct registration *out);
 bool device_is_registered(const struct device *d);
-/* Sets the timer from `record` and `seen_ms`. */
+/* Until its lifetime (registered) or retention (away) ends; UINT64_MAX: never. */
+uint64_t device_left_ms(const struct device *d);
+/* Makes sure that the timer fires in time for that, which it may do too early. */
 void device_arm(struct device *d, uint64_t not_before_ms);
 void device_new_id(struct device *d, char id[REGISTRATION_ID + 1]);
 /* A token of this device that nothing uses. */

@@ -93,10 +93,11 @@ struct device *device_find(struct lwm2m_server *s, struct span endpoint)
 
 static bool match_id(const void *item, const void *key)
 {
-	struct registration r;
+	const struct device *d = item;
+	struct span id;
 
-	return device_latest(item, &r) && r.present &&
-	       memcmp(r.id, ((const struct span *)key)->data, REGISTRATION_ID) == 0;
+	return registration_peek(blob_span(d->latest ? d->latest : d->record), &id) &&
+	       span_equal(id, *(const struct span *)key);
 }
 
 struct device *device_find_id(struct lwm2m_server *s, struct span id)
@@ -128,7 +129,7 @@ struct device *device_find_departed(struct lwm2m_server *s, struct span id, cons
 
 	if (!id_hash(id, &hash) || in->m->type != COAP_CON)
 		return NULL;
-	key.hash = coap_dedup_hash(&s->config.hash_key, in->datagram, span_of(in->from, sizeof(*in->from)));
+	key.hash = in->hash;
 	return map_find(&s->devices, hash, match_departed, &key);
 }
 
@@ -331,9 +332,9 @@ bool device_latest(const struct device *d, struct registration *out)
 
 bool device_is_registered(const struct device *d)
 {
-	struct registration r;
+	struct span id;
 
-	return d->record && registration_decode(blob_span(d->record), &r) == 0 && r.present;
+	return registration_peek(blob_span(d->record), &id);
 }
 
 struct span device_endpoint(const struct device *d)
@@ -367,20 +368,32 @@ bool device_is_awake(const struct lwm2m_server *s, const struct device *d)
 	return server_wall(s) < (uint64_t)d->heard_s * 1000 + s->config.awake_ms;
 }
 
-void device_arm(struct device *d, uint64_t not_before_ms)
+uint64_t device_left_ms(const struct device *d)
 {
-	struct lwm2m_server *s = d->server;
+	const struct lwm2m_server *s = d->server;
 	struct registration r;
 	uint64_t wall = server_wall(s);
 	uint64_t end_ms;
 
-	if (registration_decode(blob_span(d->record), &r) < 0)
-		return;
-	timer_cancel(s->timers, &d->timer);
-	if (r.present && r.lifetime_s == 0)
-		return; /* for ever */
+	if (registration_decode(blob_span(d->record), &r) < 0 || (r.present && r.lifetime_s == 0))
+		return UINT64_MAX;
 	end_ms = d->hot.seen_ms + (r.present ? (uint64_t)r.lifetime_s * 1000 + s->config.lifetime_grace_ms
 					     : AWAY_RETENTION_MS);
-	end_ms = end_ms > wall ? end_ms - wall : 0;
-	timer_set(s->timers, &d->timer, server_now(s) + MAX(end_ms, not_before_ms), device_timer_fired);
+	return end_ms > wall ? end_ms - wall : 0;
+}
+
+void device_arm(struct device *d, uint64_t not_before_ms)
+{
+	struct lwm2m_server *s = d->server;
+	uint64_t left_ms = device_left_ms(d), deadline_ms;
+
+	if (left_ms == UINT64_MAX) {
+		timer_cancel(s->timers, &d->timer);
+		return;
+	}
+	/* A timer that fires too early looks at the clock and goes on: cheaper than moving it with each
+	 * message, since its neighbours in the wheel are in nobody's cache. */
+	deadline_ms = server_now(s) + MAX(left_ms, not_before_ms);
+	if (!timer_is_set(&d->timer) || d->timer.deadline_ms > deadline_ms)
+		timer_set(s->timers, &d->timer, deadline_ms, device_timer_fired);
 }

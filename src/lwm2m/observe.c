@@ -161,8 +161,7 @@ static void notification_fetch_rest(struct device *d, const struct incoming *in,
 	op->token = o->token;
 	op->accept = o->accept;
 	op->reply = coap_reply_to(in->m, in->from);
-	op->dedup_hash =
-		coap_dedup_hash(&s->config.hash_key, in->datagram, span_of(in->from, sizeof(*in->from)));
+	op->dedup_hash = in->hash;
 	if (in->m->type == COAP_CON)
 		(void)coap_dedup_add(&d->hot.dedup, in->m->mid, op->dedup_hash,
 				     (uint32_t)(server_wall(s) / 1000), 0);

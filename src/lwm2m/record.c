@@ -179,6 +179,17 @@ int registration_encode(const struct registration *r, const struct observation *
 	return out->failed ? -ENOSPC : 0;
 }
 
+bool registration_peek(struct span record, struct span *id)
+{
+	struct reader r = reader_of(record);
+	uint8_t flags;
+
+	(void)reader_u8(&r);
+	flags = reader_u8(&r);
+	*id = reader_bytes(&r, REGISTRATION_ID);
+	return !r.failed && flags & RECORD_PRESENT;
+}
+
 int registration_decode(struct span record, struct registration *out)
 {
 	struct reader r = reader_of(record);

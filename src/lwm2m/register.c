@@ -355,6 +355,10 @@ void device_timer_fired(struct timer *t, uint64_t now_ms)
 		device_free_if_done(d);
 		return;
 	}
+	if (device_left_ms(d) > 0) { /* it was heard since the timer was set */
+		device_arm(d, 0);
+		return;
+	}
 	e = d->inflight ? NULL
 			: effect_new(d, NULL); /* a message of its own may be on its way to the store */
 	if (!e || !device_latest(d, &r)) {

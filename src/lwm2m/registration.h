@@ -54,6 +54,9 @@ bool paths_next(struct span *left, struct path *out);
 /* The next of `observations`; false at the end. */
 bool observation_next(struct span *left, struct observation *out);
 
+/* Whether a record - one that was decoded or encoded before - is of a present device, and the registration id
+ * in it: what every message asks for. False for no record at all. */
+bool registration_peek(struct span record, struct span *id);
 /* -EPROTO for bytes that are no record (of a version we read). */
 int registration_decode(struct span record, struct registration *out);
 /* Encodes with exactly these observations. < 0 when `out` is full. */

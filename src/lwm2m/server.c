@@ -51,6 +51,7 @@ struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const s
 	pool_init(&s->effects, sizeof(struct effect), WRITES_MAX);
 	pool_init(&s->operations, sizeof(struct operation), config->requests_max);
 	arena_init(&s->arena, ARENA_MAX);
+	s->event_body = buffer_of(STORE_EVENT_MAX);
 	return s;
 }
 
@@ -83,6 +84,7 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 	pool_deinit(&s->effects);
 	pool_deinit(&s->operations);
 	arena_deinit(&s->arena);
+	buffer_deinit(&s->event_body);
 	free(s);
 	return NULL;
 }
@@ -259,18 +261,15 @@ void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, stru
 {
 	struct coap_message m;
 	struct incoming in = {.from = from, .datagram = datagram, .m = &m, .now_ms = server_now(s)};
+	enum coap_input kind = coap_input(&s->coap, from, datagram, in.now_ms, &m);
 
-	switch (coap_input(&s->coap, from, datagram, in.now_ms, &m)) {
-	case COAP_INPUT_REQUEST:
+	if (kind != COAP_INPUT_REQUEST && kind != COAP_INPUT_RESPONSE)
+		return;
+	in.hash = coap_dedup_hash(&s->config.hash_key, datagram, span_of(from, sizeof(*from)));
+	if (kind == COAP_INPUT_REQUEST)
 		handle_request(s, &in);
-		break;
-	case COAP_INPUT_RESPONSE:
+	else
 		notification_handle(s, &in);
-		break;
-	case COAP_INPUT_RESET:
-	case COAP_INPUT_DONE:
-		break;
-	}
 }
 
 /* ---- the northbound view ---- */

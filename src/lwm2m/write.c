@@ -49,11 +49,6 @@ size_t observations_list(const struct registration *r, struct observation out[RE
 	return count;
 }
 
-static uint32_t message_hash(const struct lwm2m_server *s, const struct incoming *in)
-{
-	return coap_dedup_hash(&s->config.hash_key, in->datagram, span_of(in->from, sizeof(*in->from)));
-}
-
 /* Repeats the short answer to a message that was answered before. */
 static void answer_again(struct device *d, const struct incoming *in, uint8_t code)
 {
@@ -95,13 +90,12 @@ enum coap_seen device_seen(struct device *d, const struct incoming *in)
 {
 	struct lwm2m_server *s = d->server;
 	uint32_t now_s = (uint32_t)(server_wall(s) / 1000);
-	uint32_t hash = message_hash(s, in);
 	enum coap_seen seen;
 	uint8_t code;
 
 	if (in->m->type != COAP_CON)
-		return seen_non(d, hash, now_s);
-	seen = coap_dedup_find(&d->hot.dedup, in->m->mid, hash, now_s, &code);
+		return seen_non(d, in->hash, now_s);
+	seen = coap_dedup_find(&d->hot.dedup, in->m->mid, in->hash, now_s, &code);
 	if (seen != COAP_SEEN_NEW)
 		s->stats.duplicates++;
 	if (seen == COAP_SEEN_ANSWERED)
@@ -127,7 +121,7 @@ void effect_answers(struct effect *e, const struct incoming *in, uint8_t code)
 	e->code = code;
 	e->dedup = in->m->type == COAP_CON;
 	if (e->dedup)
-		e->dedup_hash = message_hash(e->device->server, in);
+		e->dedup_hash = in->hash;
 }
 
 void effect_reply(const struct effect *e, struct coap_message *m)
@@ -257,8 +251,8 @@ static uint64_t record_expires(const struct device *d, const struct blob *record
 
 static int submit(struct device *d, const struct device_change *c, struct effect *e)
 {
-	_cleanup_buffer_ struct buffer body = buffer_of(STORE_EVENT_MAX);
 	struct lwm2m_server *s = d->server;
+	struct buffer *body = &s->event_body;
 	struct store_hot hot;
 	struct store_write w = {
 		.key = {STORE_MANAGEMENT, device_endpoint(d)},
@@ -269,10 +263,12 @@ static int submit(struct device *d, const struct device_change *c, struct effect
 	};
 
 	if (c->event) {
-		if (lwm2m_event_encode(c->event, c->event_record, &body) < 0)
+		body->len = 0;
+		body->failed = false;
+		if (lwm2m_event_encode(c->event, c->event_record, body) < 0)
 			return -ENOSPC;
 		w.event = (uint8_t)c->event->type;
-		w.event_body = buffer_span(&body);
+		w.event_body = buffer_span(body);
 	}
 	w.dedup_index = next_hot(d, e, &hot);
 	return s->host.write(s->host.ctx, &w, written, e);

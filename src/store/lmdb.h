@@ -171,7 +171,10 @@ struct lmdb {
 	struct lmdb_state state;
 
 	uv_loop_t *loop;
-	uv_idle_t turn; /* runs once before the loop would wait: the end of the turn */
+	uv_idle_t turn;		  /* runs once before the loop would wait: the end of the turn */
+	uv_timer_t spacing;	  /* ends the time for which the next commit waits for more writes */
+	uint64_t commit_began_ms; /* of the loop's clock */
+	size_t commit_size;	  /* changes in the batch that was taken last */
 	struct lmdb_batch batches[2];
 	struct lmdb_batch *gathering;
 	struct lmdb_commit commit;

@@ -23,6 +23,8 @@
 /* What one transaction takes on: it bounds the time to the callbacks, and the memory for what they are told.
  */
 enum { COMMIT_OPS_MAX = 8192, RESULT_BYTES_MAX = 4 << 20 };
+/* A commit of so many changes was made under load. */
+enum { LOADED_OPS = 5 };
 
 uint64_t lmdb_now_us(void)
 {
@@ -406,6 +408,8 @@ static void commit_start(struct lmdb *l)
 
 		l->gathering = committing(l);
 		c->first = full->first;
+		l->commit_began_ms = uv_now(l->loop);
+		l->commit_size = full->count;
 	}
 	arena_reset(&c->results);
 	c->running = true;
@@ -430,12 +434,31 @@ static void commit_start(struct lmdb *l)
 	assert(err == 0);
 }
 
+static void spacing_over(uv_timer_t *timer)
+{
+	lmdb_wake(container_of(timer, struct lmdb, spacing));
+}
+
+/*
+ * Whether the batch waits for more. The last one says what load there is: where writes come one by one, each
+ * is committed at once; where one commit had several, its costs are better shared by yet more.
+ */
+static bool must_wait(struct lmdb *l)
+{
+	uint64_t now = uv_now(l->loop), next = l->commit_began_ms + l->options.commit_interval_ms;
+
+	if (l->closing || l->commit_size < LOADED_OPS || l->gathering->count >= COMMIT_OPS_MAX || now >= next)
+		return false;
+	uv_timer_start(&l->spacing, spacing_over, next - now, 0);
+	return true;
+}
+
 static void turn_ended(uv_idle_t *turn)
 {
 	struct lmdb *l = container_of(turn, struct lmdb, turn);
 
 	uv_idle_stop(turn);
-	if (!l->commit.running && (l->commit.first || l->gathering->first))
+	if (!l->commit.running && (l->commit.first || (l->gathering->first && !must_wait(l))))
 		commit_start(l);
 	lmdb_reads_start(l);
 	lmdb_close_step(l);

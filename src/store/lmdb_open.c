@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SYNC_INTERVAL_MS = 1000, SIZE_MIN = 1 << 20, RESERVE_MIN = 256 << 10, RESERVE_MAX = 16 << 20 };
+enum { SYNC_INTERVAL_MS = 1000, SIZE_MIN = 1 << 20, RESERVE_MIN = 256 << 10, RESERVE_MAX = 64 << 20 };
 
 static int complain(const struct lmdb *l, int error, const char *hint)
 {
@@ -273,10 +273,11 @@ static void start(struct lmdb *l, uv_loop_t *loop)
 {
 	l->loop = loop;
 	uv_idle_init(loop, &l->turn);
+	uv_timer_init(loop, &l->spacing);
 	uv_timer_init(loop, &l->sync.timer);
 	/* What is not synced yet is no reason to stay: closing syncs. */
 	uv_unref((uv_handle_t *)&l->sync.timer);
-	l->handles = 2;
+	l->handles = 3;
 }
 
 static int lmdb_open(const char *where, const struct store_options *options, uint32_t node,
@@ -391,6 +392,7 @@ void lmdb_close_step(struct lmdb *l)
 		return;
 	}
 	close_handle(l, (uv_handle_t *)&l->turn);
+	close_handle(l, (uv_handle_t *)&l->spacing);
 	close_handle(l, (uv_handle_t *)&l->sync.timer);
 }
 

@@ -35,12 +35,13 @@ static struct overlay_item *slot_of(const struct overlay *o, uint64_t hash)
 	return &o->items[i];
 }
 
-/* The smallest table that holds `count` items in at most three quarters of its slots. */
+/* The smallest table that holds `count` items in at most seven eighths of its slots: a look-up that finds its
+ * item - all but those of new devices - walks four and a half slots then. */
 static size_t slots_for(size_t count)
 {
 	size_t slots = SLOTS_MIN;
 
-	while (slots / 4 * 3 < count)
+	while (slots / 8 * 7 < count)
 		slots *= 2;
 	return slots;
 }

@@ -30,6 +30,7 @@ void store_options_init(struct store_options *o)
 		.journal_bytes_max = (uint64_t)2 << 30,
 		.tail_max = 250000,
 		.pending_bytes_max = (size_t)64 << 20,
+		.commit_interval_ms = 10,
 		.wall_ms = clock_wall_ms,
 	};
 }

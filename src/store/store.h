@@ -18,14 +18,15 @@
  * callers may rely on.
  *
  * LMDB in short. All writes of a turn of the loop are one transaction, committed by a job in the thread pool;
- * its callbacks run after the commit's fdatasync returned (durability `disk`). What changes with every
+ * its callbacks run after the commit's fdatasync returned (durability `disk`). Under load the writes of
+ * commit_interval_ms share one, because a commit costs as much as dozens of writes. What changes with every
  * message (number, mark, seen, dedup ring) rides in a journal record, appended in key order, so that a commit
  * writes few pages; the row with the hot fields is rewritten when the record changes, and by a sweep before
  * the journal's tail grows too long. Opening replays the tail. The journal is the event log too. Look-ups run
  * in the thread pool as well. Everything is called back on the loop, never within the call.
  *
  * When LMDB's file is nearly full (size_max), or the disk is, changes are called back with -ENOSPC, look-ups
- * go on, and each later change is tried again. An eighth of size_max (256 KiB to 16 MiB) is kept for what
+ * go on, and each later change is tried again. An eighth of size_max (256 KiB to 64 MiB) is kept for what
  * makes room: deletions, requests that end, trimming. The way out: delete, or free disk space, or restart
  * with a larger size_max. After a failed sync nothing is written any more (-EIO, store_healthy), because what
  * the disk holds is not known; look-ups go on as long as LMDB lets them.
@@ -81,6 +82,7 @@ struct store_options {
 				      */
 	uint32_t tail_max;	     /* journal records that a start has to replay, about */
 	size_t pending_bytes_max;    /* writes that wait for the store; more are refused with -ENOBUFS */
+	uint64_t commit_interval_ms; /* LMDB: under load, from the start of a commit to that of the next */
 	uint64_t (*wall_ms)(void);   /* clock, replaceable in tests */
 };
 void store_options_init(struct store_options *o);

@@ -435,6 +435,86 @@ static void a_disk_that_is_full_late_does_no_harm(void **state)
 	assert_full_for_a_while(*state, "inject=writev,pwritev:error=ENOSPC:when=100..110");
 }
 
+/* ---- commits under load ---- */
+
+struct trickle {
+	struct fixture *f;
+	struct store_hot hot;
+	struct wrote outs[40];
+	unsigned count;
+	uv_timer_t timer;
+};
+
+/* A write in a turn of its own, once a millisecond. */
+static void on_trickle(uv_timer_t *timer)
+{
+	struct trickle *t = timer->data;
+	struct store_write w = {.key = device_key("a"), .hot = &t->hot, .change = STORE_RECORD_KEEP};
+
+	w.dedup_index = next_hot(&t->hot, 0);
+	write_later(t->f, &w, &t->outs[t->count++]);
+	if (t->count == ARRAY_SIZE(t->outs))
+		uv_close((uv_handle_t *)timer, NULL);
+}
+
+/* How many commits there are for a write per millisecond behind a burst of `burst`. */
+static uint64_t commits_of_a_trickle(struct fixture *f, unsigned burst, uint64_t interval_ms)
+{
+	static struct trickle t;
+	uint64_t commits;
+
+	fixture_close(f);
+	f->options.commit_interval_ms = interval_ms;
+	fixture_open(f);
+	t = (struct trickle){.f = f, .hot = fresh_hot(f)};
+	t.timer.data = &t;
+	put(f, "a", &t.hot, "record", NULL);
+	for (unsigned i = 0; i < burst; i++)
+		on_trickle(&t.timer);
+	uv_timer_init(&f->loop, &t.timer);
+	uv_timer_start(&t.timer, on_trickle, 1, 1);
+	commits = stats_of(f).commits;
+	wait_for(f, &t.outs[ARRAY_SIZE(t.outs) - 1].done);
+	for (size_t i = 0; i < ARRAY_SIZE(t.outs); i++)
+		assert_int_equal(t.outs[i].written.result, STORE_DONE);
+	return stats_of(f).commits - commits;
+}
+
+static void under_load_writes_wait_for_each_other(void **state)
+{
+	/* One for the burst, one for all that came within the interval; more only if this machine sleeps. */
+	assert_in_range(commits_of_a_trickle(*state, 10, 1000), 2, 4);
+}
+
+static void burst(struct fixture *f, struct store_hot *hot, struct wrote outs[10])
+{
+	for (unsigned i = 0; i < 10; i++) {
+		struct store_write w = {.key = device_key("a"), .hot = hot, .change = STORE_RECORD_KEEP};
+
+		w.dedup_index = next_hot(hot, 0);
+		write_later(f, &w, &outs[i]);
+	}
+}
+
+static void closing_waits_for_no_interval(void **state)
+{
+	static struct wrote first[10], second[10];
+	struct fixture *f = *state;
+	struct store_hot hot;
+
+	fixture_close(f);
+	f->options.commit_interval_ms = 3600000;
+	fixture_open(f);
+	hot = fresh_hot(f);
+	put(f, "a", &hot, "record", "event");
+	burst(f, &hot, first);
+	wait_for(f, &first[9].done);
+	burst(f, &hot, second);
+	fixture_reopen(f);
+	assert_int_equal(second[9].written.result, STORE_DONE);
+	assert_int_equal(find_now(f, device_key("a"))->hot.number, 21);
+}
+
 /* ---- durability `local` ---- */
 
 static void local_durability_keeps_everything_over_a_clean_end(void **state)
@@ -482,6 +562,8 @@ int main(int argc, char **argv)
 		LMDB_TEST(one_failed_sync_is_enough),
 		LMDB_TEST(a_full_disk_fails_writes_until_there_is_room),
 		LMDB_TEST(a_disk_that_is_full_late_does_no_harm),
+		LMDB_TEST(under_load_writes_wait_for_each_other),
+		LMDB_TEST(closing_waits_for_no_interval),
 		LMDB_TEST(local_durability_keeps_everything_over_a_clean_end),
 	};
 

@@ -93,15 +93,15 @@ static void a_key_is_32_bytes_or_64_digits(void **state)
 	static const char *const refused[] = {
 		"",
 		"00",
-		HEX_KEY "0",
-		"0" HEX_KEY,
+		(HEX_KEY "0"),
+		("0" HEX_KEY),
 		"000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1G",
 		"000102030405060708090a0b0c0d0e0f 101112131415161718191A1B1C1D1E1F",
 		"abababababababababababababababababababababababababababababababab",
 		"................................",
 		"................................................................",
 	};
-	static const char *const accepted[] = {HEX_KEY, HEX_KEY "\n", " \t" HEX_KEY "\r\n\n"};
+	static const char *const accepted[] = {HEX_KEY, (HEX_KEY "\n"), (" \t" HEX_KEY "\r\n\n")};
 	struct vault_key k, wanted = numbered_key(0);
 
 	(void)state;

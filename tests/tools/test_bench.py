@@ -56,6 +56,9 @@ def test_an_unknown_figure_is_refused():
     ("rest_read_cpu_us", "us", 5, 20000),
     ("bytes_per_device_plain", "bytes", 100, 100000),
     ("senml_cbor_decode_ratio", "ratio", 0.1, 100),
+    ("record_seal_ratio", "ratio", 0.5, 10),
+    ("record_open_ratio", "ratio", 0.5, 10),
+    ("session_move_ratio", "ratio", 0.2, 20),
 ])
 def test_a_figure_is_one_line(name, unit, low, high):
     ended = run("--quick", name)

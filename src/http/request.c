@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 
 enum { REQUEST_ARENA_MAX = 256 * 1024, TEXT_MAX = 4096 };
 
@@ -220,6 +221,27 @@ uint16_t request_format(const struct http_request *r)
 
 /* ---- first call: headers are there ---- */
 
+static enum MHD_Result count_host(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	unsigned *count = ctx;
+
+	(void)kind;
+	(void)value;
+	*count += !strcasecmp(name, MHD_HTTP_HEADER_HOST);
+	return MHD_YES;
+}
+
+/* What stands in front of us might go by another one than we do (RFC 9112, 3.2). */
+static bool check_host(struct http_request *r)
+{
+	unsigned count = 0;
+
+	(void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_host, &count);
+	if (count > 1)
+		request_text(r, MHD_HTTP_BAD_REQUEST, "Invalid request: more than one Host header");
+	return count <= 1;
+}
+
 static bool check_browser(struct http_request *r)
 {
 	const char *host = request_header(r, MHD_HTTP_HEADER_HOST);
@@ -298,7 +320,7 @@ static void first_call(struct http_request *r, const char *method)
 		request_busy(r, "Service unavailable: the server is stopping");
 		return;
 	}
-	if (check_browser(r) && check_target(r) && check_route(r, method))
+	if (check_host(r) && check_browser(r) && check_target(r) && check_route(r, method))
 		check_length(r);
 }
 

@@ -198,9 +198,8 @@ void registration_update_json(struct json *j, const struct registration *r, unsi
 		links_json(j, r->links);
 	}
 	json_member_bool(j, "secure", r->secure);
-	/* Those of the Update alone are not kept; all of them are in the registration. */
+	/* Those of the Register: what an Update adds is not kept. */
 	json_key(j, "additionalAttributes");
-	json_open(j, '{');
-	json_close(j, '}');
+	extra_json(j, r->extra);
 	json_close(j, '}');
 }

@@ -357,6 +357,8 @@ static int block(const struct lwm2m_event *e, uint8_t type)
 static void registrations_are_events(void **state)
 {
 	struct registration r = full_registration();
+	uint8_t extra[64];
+	struct writer w = writer_of(extra, sizeof(extra));
 	struct lwm2m_event e = {.type = EVENT_REGISTERED, .seen_ms = 1700000001000};
 
 	(void)state;
@@ -380,6 +382,15 @@ static void registrations_are_events(void **state)
 	assert_non_null(strstr(
 		written(), "\"update\":{\"registrationId\":\"a1B2c3D4e5\",\"address\":\"192.0.2.7:56830\","
 			   "\"secure\":false,\"additionalAttributes\":{}}}"));
+	/* What the Register said beyond the standard. */
+	writer_span16(&w, span_str("flag"));
+	writer_span16(&w, span_str("x=y=z"));
+	r.extra = writer_span(&w);
+	record.len = 0;
+	assert_int_equal(registration_encode(&r, NULL, 0, &record), 0);
+	assert_int_equal(block(&e, EVENT_UPDATED), 0);
+	assert_non_null(strstr(written(),
+			       "\"secure\":false,\"additionalAttributes\":{\"flag\":null,\"x\":\"y=z\"}}}"));
 }
 
 static void deregistrations_have_a_reason(void **state)

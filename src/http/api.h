@@ -25,6 +25,8 @@ http_handler api_models_list, api_model_get, api_model_put, api_model_remove;
 http_handler api_server_endpoint, status_page, status_health, status_ready;
 /* metrics.c */
 http_handler metrics_page;
+/* openapi.c */
+http_handler api_openapi;
 /* routes.c: a path that the compatible interface refuses in its own words. */
 http_handler api_invalid_path;
 

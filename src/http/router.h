@@ -36,6 +36,34 @@ const struct target_param *target_find(const struct target *t, const char *name)
 struct http_request;
 typedef void http_handler(struct http_request *r);
 
+/* What a request carries, and what it is answered with if all is well. */
+enum route_body {
+	BODY_NONE,
+	BODY_NODE,
+	BODY_NODE_MAP,
+	BODY_ARGUMENTS,
+	BODY_INSTANCE,
+	BODY_DDF,
+	ROUTE_BODIES
+};
+enum route_answer {
+	ANSWER_TEXT,
+	ANSWER_PAGE,
+	ANSWER_OPENAPI,
+	ANSWER_REGISTRATIONS,
+	ANSWER_REGISTRATION,
+	ANSWER_RESPONSE,
+	ANSWER_RESPONSE_OR_EMPTY, /* empty unless `active` is asked for */
+	ANSWER_NOTHING,		  /* 204 */
+	ANSWER_SPECS,
+	ANSWER_SPEC,
+	ANSWER_MODELS,
+	ANSWER_MODEL,
+	ANSWER_ENDPOINTS,
+	ANSWER_EVENTS,
+	ROUTE_ANSWERS,
+};
+
 /*
  * One row. `pattern` has literal segments, {ep} for an endpoint, any other name in braces ({object}) for one
  * segment of a LwM2M path, and {path} for one or more of them. What stands above wins, so a row with a
@@ -47,6 +75,11 @@ struct route {
 	const char *pattern;
 	http_handler *handler;
 	const char *description;
+	/* The rest is for the description of the interface (openapi.c) alone. */
+	const char *query;	    /* names of parameters, with spaces between; NULL: none */
+	uint8_t path_min, path_max; /* how long a {path} may be */
+	enum route_body body;
+	enum route_answer answer;
 };
 
 struct route_match {

@@ -2,69 +2,103 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * The table of routes: which requests there are, who answers them, and one sentence on each. 404 and 405
- * follow from it, and the counters of /metrics are labelled by it. Rows marked `true` are traps: paths which
- * the compatible interface refuses with an error of its own.
+ * The table of routes: which requests there are, who answers them, one sentence on each, and what they take
+ * and give. 404 and 405 follow from it, the counters of /metrics are labelled by it, and /api/openapi.json
+ * tells it to programs. Rows marked `true` are traps: paths which the compatible interface refuses with an
+ * error of its own.
  */
 
 #include "http/api.h"
 #include "http/events.h"
 
-const struct route http_routes[] = {
-	{HTTP_GET, false, "/", status_page, "A page for people: version, devices, events, where to go on."},
-	{HTTP_GET, false, "/healthz", status_health, "200 as long as the process runs its loop."},
-	{HTTP_GET, false, "/readyz", status_ready, "200 if requests can be served, else 503 and why not."},
-	{HTTP_GET, false, "/metrics", metrics_page, "Figures in Prometheus' text format."},
+#define TIMED "timeout"
+#define FORMATTED "format timeout"
+#define COMPOSITE "paths pathformat nodeformat timeout"
 
-	{HTTP_GET, false, "/api/clients", api_clients_list, "All registrations."},
-	{HTTP_GET, false, "/api/clients/{ep}", api_client_get, "One registration."},
+const struct route http_routes[] = {
+	{HTTP_GET, false, "/", status_page, "A page for people: version, devices, events, where to go on.",
+	 .answer = ANSWER_PAGE},
+	{HTTP_GET, false, "/healthz", status_health, "200 as long as the process runs its loop.",
+	 .answer = ANSWER_TEXT},
+	{HTTP_GET, false, "/readyz", status_ready, "200 if requests can be served, else 503 and why not.",
+	 .answer = ANSWER_TEXT},
+	{HTTP_GET, false, "/metrics", metrics_page, "Figures in Prometheus' text format.",
+	 .answer = ANSWER_TEXT},
+	{HTTP_GET, false, "/api/openapi.json", api_openapi,
+	 "This description of the interface (OpenAPI 3.1).", .answer = ANSWER_OPENAPI},
+
+	{HTTP_GET, false, "/api/clients", api_clients_list, "All registrations.",
+	 .answer = ANSWER_REGISTRATIONS},
+	{HTTP_GET, false, "/api/clients/{ep}", api_client_get, "One registration.",
+	 .answer = ANSWER_REGISTRATION},
 	{HTTP_DELETE, false, "/api/clients/{ep}", api_client_remove,
-	 "Removes a registration; the device is not told."},
-	{HTTP_PUT, true, "/api/clients/{ep}", api_invalid_path, ""},
-	{HTTP_POST, true, "/api/clients/{ep}", api_invalid_path, ""},
+	 "Removes a registration; the device is not told.", .answer = ANSWER_NOTHING},
+	{.method = HTTP_PUT, .trap = true, .pattern = "/api/clients/{ep}", .handler = api_invalid_path},
+	{.method = HTTP_POST, .trap = true, .pattern = "/api/clients/{ep}", .handler = api_invalid_path},
 
 	{HTTP_GET, false, "/api/clients/{ep}/composite", api_composite_read,
-	 "Read-Composite of the paths in the query."},
+	 "Read-Composite of the paths in the query.", COMPOSITE, .answer = ANSWER_RESPONSE},
 	{HTTP_PUT, false, "/api/clients/{ep}/composite", api_composite_write,
-	 "Write-Composite; the body is a map of path to node."},
+	 "Write-Composite; the body is a map of path to node.", "nodeformat timeout", .body = BODY_NODE_MAP,
+	 .answer = ANSWER_RESPONSE},
 	{HTTP_POST, false, "/api/clients/{ep}/composite/observe", api_composite_observe,
-	 "Observe-Composite; notifications are events."},
+	 "Observe-Composite; notifications are events.", COMPOSITE, .answer = ANSWER_RESPONSE},
 	{HTTP_DELETE, false, "/api/clients/{ep}/composite/observe", api_composite_cancel,
-	 "Cancel a composite observation: forget it, or with ?active ask the device."},
+	 "Cancel a composite observation: forget it, or with ?active ask the device.", COMPOSITE " active",
+	 .answer = ANSWER_RESPONSE_OR_EMPTY},
 	{HTTP_GET, false, "/api/clients/{ep}/{path}/discover", api_discover,
-	 "Discover: what is there, with attributes."},
+	 "Discover: what is there, with attributes.", TIMED, 1, 3, .answer = ANSWER_RESPONSE},
 	{HTTP_GET, false, "/api/clients/{ep}/{path}", api_read,
-	 "Read an object, instance, resource or resource instance."},
+	 "Read an object, instance, resource or resource instance.", FORMATTED, 1, 4,
+	 .answer = ANSWER_RESPONSE},
 	{HTTP_PUT, false, "/api/clients/{ep}/{path}/attributes", api_write_attributes,
-	 "Write-Attributes: the query is the attributes."},
+	 "Write-Attributes: the query is the attributes.", "pmin pmax gt lt st epmin epmax", 1, 4,
+	 .answer = ANSWER_RESPONSE},
 	{HTTP_PUT, false, "/api/clients/{ep}/{path}", api_write,
-	 "Write an instance, resource or resource instance."},
+	 "Write an instance, resource or resource instance.", FORMATTED " replace", 2, 4, BODY_NODE,
+	 ANSWER_RESPONSE},
 	{HTTP_POST, false, "/api/clients/{ep}/{path}/observe", api_observe,
-	 "Observe; notifications are events."},
+	 "Observe; notifications are events.", FORMATTED, 1, 4, .answer = ANSWER_RESPONSE},
 	{HTTP_POST, false, "/api/clients/{ep}/{object}/{instance}/{resource}", api_execute,
-	 "Execute; the body is the arguments."},
-	{HTTP_POST, false, "/api/clients/{ep}/{object}", api_create, "Create an instance."},
-	{HTTP_POST, true, "/api/clients/{ep}/{object}/{instance}", api_create, ""},
-	{HTTP_POST, true, "/api/clients/{ep}/{path}", api_invalid_path, ""},
+	 "Execute; the body is the arguments.", TIMED, .body = BODY_ARGUMENTS, .answer = ANSWER_RESPONSE},
+	{HTTP_POST, false, "/api/clients/{ep}/{object}", api_create, "Create an instance.", FORMATTED,
+	 .body = BODY_INSTANCE, .answer = ANSWER_RESPONSE},
+	{.method = HTTP_POST,
+	 .trap = true,
+	 .pattern = "/api/clients/{ep}/{object}/{instance}",
+	 .handler = api_create},
+	{.method = HTTP_POST,
+	 .trap = true,
+	 .pattern = "/api/clients/{ep}/{path}",
+	 .handler = api_invalid_path},
 	{HTTP_DELETE, false, "/api/clients/{ep}/{path}/observe", api_observe_cancel,
-	 "Cancel an observation: forget it, or with ?active ask the device."},
-	{HTTP_DELETE, false, "/api/clients/{ep}/{path}", api_delete, "Delete an instance."},
+	 "Cancel an observation: forget it, or with ?active ask the device.", "active timeout", 1, 4,
+	 .answer = ANSWER_RESPONSE_OR_EMPTY},
+	{HTTP_DELETE, false, "/api/clients/{ep}/{path}", api_delete, "Delete an instance.", TIMED, 2, 2,
+	 .answer = ANSWER_RESPONSE},
 
 	{HTTP_GET, false, "/api/objectspecs/{ep}", api_objectspecs,
-	 "Object definitions in the versions of a device."},
-	{HTTP_GET, true, "/api/objectspecs", api_invalid_path, ""},
-	{HTTP_GET, true, "/api/objectspecs/{ep}/{path}", api_invalid_path, ""},
+	 "Object definitions in the versions of a device.", .answer = ANSWER_SPECS},
+	{.method = HTTP_GET, .trap = true, .pattern = "/api/objectspecs", .handler = api_invalid_path},
+	{.method = HTTP_GET,
+	 .trap = true,
+	 .pattern = "/api/objectspecs/{ep}/{path}",
+	 .handler = api_invalid_path},
 	{HTTP_GET, false, "/api/models", api_models_list,
-	 "All object definitions: id, version, name, where from."},
+	 "All object definitions: id, version, name, where from.", .answer = ANSWER_MODELS},
 	{HTTP_PUT, false, "/api/models", api_model_put,
-	 "Adds or replaces a definition; the body is its DDF file (XML)."},
-	{HTTP_GET, false, "/api/models/{object}/{version}", api_model_get, "One definition."},
+	 "Adds or replaces a definition; the body is its DDF file (XML).", .body = BODY_DDF,
+	 .answer = ANSWER_MODEL},
+	{HTTP_GET, false, "/api/models/{object}/{version}", api_model_get, "One definition.",
+	 .answer = ANSWER_SPEC},
 	{HTTP_DELETE, false, "/api/models/{object}/{version}", api_model_remove,
-	 "Removes a definition that was put here."},
-	{HTTP_GET, false, "/api/server/endpoint", api_server_endpoint, "Where devices reach this server."},
-	{HTTP_GET, true, "/api/server", api_invalid_path, ""},
-	{HTTP_GET, true, "/api/server/{path}", api_invalid_path, ""},
-	{HTTP_GET, false, "/api/event", api_events, "Server-sent events, of one device with ?ep=."},
+	 "Removes a definition that was put here.", .answer = ANSWER_NOTHING},
+	{HTTP_GET, false, "/api/server/endpoint", api_server_endpoint, "Where devices reach this server.",
+	 .answer = ANSWER_ENDPOINTS},
+	{.method = HTTP_GET, .trap = true, .pattern = "/api/server", .handler = api_invalid_path},
+	{.method = HTTP_GET, .trap = true, .pattern = "/api/server/{path}", .handler = api_invalid_path},
+	{HTTP_GET, false, "/api/event", api_events, "Server-sent events, of one device with ?ep=.",
+	 "ep lastEventId", .answer = ANSWER_EVENTS},
 };
 const size_t http_route_count = ARRAY_SIZE(http_routes);
 

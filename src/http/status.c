@@ -43,6 +43,8 @@ static const char page_tail[] =
 	"<li><a href=\"/api/clients\">/api/clients</a>: registered devices (JSON)</li>\n"
 	"<li><a href=\"/api/server/endpoint\">/api/server/endpoint</a>: where devices reach this server "
 	"(JSON)</li>\n"
+	"<li><a href=\"/api/openapi.json\">/api/openapi.json</a>: the interface, described for programs "
+	"(OpenAPI)</li>\n"
 	"<li>/api/event: server-sent events (Accept: text/event-stream)</li>\n"
 	"<li><a href=\"/metrics\">/metrics</a>: figures for Prometheus</li>\n"
 	"</ul>\n<p>The web interface is not part of this version yet.</p>\n</body></html>\n";

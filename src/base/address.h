@@ -14,6 +14,9 @@ struct address {
 	uint8_t listener; /* index of the local socket it was seen on and is answered from */
 };
 
+/* The family of addresses that name a DTLS association instead of a place (dtls/endpoint.h); `ip` is its
+ * handle. */
+enum { ADDRESS_ASSOCIATION = 254 };
 enum { ADDRESS_TEXT = 72 }; /* room for any address in text, with NUL */
 
 /* Compares all but nothing more: family, ip, port, scope, listener. */

@@ -104,12 +104,8 @@ enum purpose {
 /* What is sent, and kept while blocks of it may be wanted again. */
 struct outgoing {
 	uint16_t format;
-	struct blob *body;
+	struct coap_upload body; /* all zeroes: none */
 	struct blob *query;
-	size_t sent;	  /* bytes that the device has */
-	uint8_t szx;	  /* of Block1 */
-	bool blocks;	  /* the body goes in blocks */
-	uint8_t restarts; /* transfers that the device lost or refused */
 };
 
 /* What comes back in blocks. */
@@ -303,6 +299,8 @@ enum transfer {
 	TRANSFER_BROKEN, /* the blocks do not fit together, or there are too many */
 };
 
+/* Makes `body` what the operation sends, and takes what it owns. */
+void transfer_body(struct operation *op, struct buffer *body);
 /* Adds Block1 and the payload, or Block2 of what is wanted next. */
 int transfer_fill(struct operation *op, struct coap_message *m);
 enum transfer transfer_take(struct operation *op, const struct coap_message *m, struct coap_message *whole);

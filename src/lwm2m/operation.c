@@ -88,7 +88,7 @@ void operation_free(struct operation *op)
 void operation_release(struct operation *op)
 {
 	buffer_deinit(&op->in.body);
-	free(op->out.body);
+	coap_upload_deinit(&op->out.body);
 	free(op->out.query);
 	free(op->paths);
 	free(op->payload);
@@ -347,19 +347,15 @@ static bool rewrite(struct operation *op, uint16_t format, const struct registra
 				  .now_ms = server_wall(s),
 				  .arena = &s->arena};
 	struct records records = records_of(&s->arena);
-	struct blob *again;
 
 	arena_reset(&s->arena);
-	if (codec_decode(&c, op->out.format, blob_span(op->out.body), &records) != CODEC_OK)
+	if (codec_decode(&c, op->out.format, buffer_span(&op->out.body.body), &records) != CODEC_OK)
 		return false;
 	records_sort(&records);
 	if (codec_encode(&c, format, records.items, records.count, &body) != CODEC_OK)
 		return false;
-	again = blob_copy(buffer_span(&body));
-	if (!again)
-		return false;
-	free(op->out.body);
-	op->out = (struct outgoing){.format = format, .body = again};
+	op->out.format = format;
+	transfer_body(op, &body);
 	return true;
 }
 
@@ -490,8 +486,8 @@ int operation_list_paths(struct operation *op, const struct observation *o)
 	op->path_format = op->out.format = o->path_format;
 	if (!op->paths || codec_encode_paths(o->path_format, r.root, paths, count, &body) != CODEC_OK)
 		return -ENOMEM;
-	op->out.body = blob_copy(buffer_span(&body));
-	return op->out.body ? 0 : -ENOMEM;
+	transfer_body(op, &body);
+	return 0;
 }
 
 static int reissue(struct operation *op, const struct observation *o)

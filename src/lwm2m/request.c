@@ -102,8 +102,8 @@ static int encode_records(struct operation *op, const struct registration *reg, 
 	if (err > 0)
 		return refuse(LWM2M_REFUSED_PAYLOAD,
 			      c.error[0] ? c.error : "this content cannot be written in this format", error);
-	op->out.body = blob_copy(buffer_span(&body));
-	return op->out.body ? 0 : -ENOMEM;
+	transfer_body(op, &body);
+	return 0;
 }
 
 static int encode_paths(struct operation *op, const struct registration *reg, const struct lwm2m_request *r,
@@ -123,14 +123,15 @@ static int encode_paths(struct operation *op, const struct registration *reg, co
 		return refuse(LWM2M_REFUSED_PAYLOAD, "paths can be listed in SENML_JSON and SENML_CBOR only",
 			      error);
 	paths_encode(r->paths, r->path_count, &list);
-	op->out.body = blob_copy(buffer_span(&body));
+	transfer_body(op, &body);
 	op->paths = blob_copy(buffer_span(&list));
-	return op->out.body && op->paths ? 0 : -ENOMEM;
+	return op->paths ? 0 : -ENOMEM;
 }
 
 static int encode_content(struct operation *op, const struct registration *reg, const struct lwm2m_request *r,
 			  char error[160])
 {
+	_cleanup_buffer_ struct buffer arguments = buffer_of(r->arguments.len);
 	const struct request_def *def = &definitions[r->operation];
 
 	if (def->writes)
@@ -139,8 +140,11 @@ static int encode_content(struct operation *op, const struct registration *reg, 
 		return encode_paths(op, reg, r, error);
 	if (r->operation == LWM2M_EXECUTE && r->arguments.len > 0) {
 		op->out.format = FORMAT_TEXT;
-		op->out.body = blob_copy(r->arguments);
-		return op->out.body ? 0 : -ENOMEM;
+		buffer_bytes(&arguments, r->arguments);
+		if (arguments.failed)
+			return -ENOMEM;
+		transfer_body(op, &arguments);
+		return 0;
 	}
 	if (r->operation == LWM2M_WRITE_ATTRIBUTES) {
 		op->out.query = blob_copy(r->arguments);

@@ -3,40 +3,21 @@
 
 /*
  * Bodies in blocks (RFC 7959), seen from the one who asks: what we write goes out block by block as the
- * device acknowledges them, what it answers is fetched block by block until it is whole.
+ * device acknowledges them (coap_upload), what it answers is fetched block by block until it is whole.
  *
  * The hard idea: the transfer is a loop around one exchange. transfer_take looks at a response and says
  * whether it is the answer, or whether the same operation has to be sent once more; transfer_fill then knows
- * which block is next. A device may ask for smaller blocks in the middle, or lose the transfer and want it
- * from the start; both only move `sent`.
+ * which block is next.
  *
  * Leaves out the other role (coap/block.h) and random access.
  */
 
 #include "lwm2m/core.h"
 
-enum { RESTARTS_MAX = 3 };
-
-static size_t block_len(const struct operation *op)
+void transfer_body(struct operation *op, struct buffer *body)
 {
-	size_t left = op->out.body->len - op->out.sent;
-
-	return MIN(left, coap_block_size(op->out.szx));
-}
-
-static int fill_block1(struct operation *op, struct coap_message *m)
-{
-	struct outgoing *o = &op->out;
-	size_t len = block_len(op);
-	struct coap_block b = {.num = (uint32_t)(o->sent >> (o->szx + 4)),
-			       .more = o->sent + len < o->body->len,
-			       .szx = o->szx};
-	int err = coap_add_block(m, COAP_OPTION_BLOCK1, &b);
-
-	if (!err && o->sent == 0)
-		err = coap_add_uint(m, COAP_OPTION_SIZE1, o->body->len);
-	m->payload = span_of(o->body->bytes + o->sent, len);
-	return err;
+	coap_upload_begin(&op->out.body, *body);
+	*body = buffer_of(0);
 }
 
 static int fill_block2(const struct operation *op, struct coap_message *m)
@@ -48,61 +29,11 @@ static int fill_block2(const struct operation *op, struct coap_message *m)
 
 int transfer_fill(struct operation *op, struct coap_message *m)
 {
-	struct outgoing *o = &op->out;
-
-	if (op->in.blocks) {
-		m->payload = operation_is_observe(op) || op->kind == LWM2M_READ_COMPOSITE ? blob_span(o->body)
-											  : m->payload;
-		return fill_block2(op, m);
-	}
-	if (!o->body)
-		return 0;
-	if (!o->blocks && o->body->len > coap_block_size(COAP_SZX_MAX)) {
-		o->blocks = true;
-		o->szx = COAP_SZX_MAX;
-	}
-	if (o->blocks)
-		return fill_block1(op, m);
-	m->payload = blob_span(o->body);
-	return 0;
-}
-
-/* The device has the block that we sent last, and may want smaller ones from now on (RFC 7959, 2.5). */
-static enum transfer take_continue(struct operation *op, const struct coap_message *m)
-{
-	struct outgoing *o = &op->out;
-	struct coap_block b;
-
-	if (!o->blocks || coap_find_block(m, COAP_OPTION_BLOCK1, &b) != COAP_BLOCK_FOUND ||
-	    o->sent + block_len(op) >= o->body->len)
-		return TRANSFER_BROKEN;
-	o->sent += block_len(op);
-	o->szx = MIN(o->szx, b.szx);
-	return TRANSFER_NEXT;
-}
-
-/* 4.08: from the start. 4.13: from the start with the smaller blocks that it asks for, or that fit what it
- * says (2.9.3). */
-static bool restart(struct operation *op, const struct coap_message *m)
-{
-	struct outgoing *o = &op->out;
-	uint8_t szx = o->blocks ? o->szx : COAP_SZX_MAX;
-	struct coap_block b;
-
-	if (!o->body || o->restarts >= RESTARTS_MAX)
-		return false;
-	if (m->code == COAP_REQUEST_ENTITY_INCOMPLETE && !o->blocks)
-		return false;
-	if (m->code == COAP_REQUEST_ENTITY_TOO_LARGE) {
-		if (coap_find_block(m, COAP_OPTION_BLOCK1, &b) != COAP_BLOCK_FOUND || b.szx >= szx)
-			return false;
-		szx = b.szx;
-	}
-	o->blocks = true;
-	o->szx = szx;
-	o->sent = 0;
-	o->restarts++;
-	return true;
+	if (!op->in.blocks)
+		return coap_upload_fill(&op->out.body, m);
+	if (operation_is_observe(op) || op->kind == LWM2M_READ_COMPOSITE)
+		m->payload = buffer_span(&op->out.body.body);
+	return fill_block2(op, m);
 }
 
 static bool same_etag(struct arriving *in, const struct coap_message *m)
@@ -146,14 +77,12 @@ bool transfer_begins(const struct coap_message *m)
 
 enum transfer transfer_take(struct operation *op, const struct coap_message *m, struct coap_message *whole)
 {
-	struct coap_block b;
+	enum coap_upload_step step = coap_upload_take(&op->out.body, m);
 	enum transfer outcome = TRANSFER_WHOLE;
+	struct coap_block b;
 
-	if (m->code == COAP_CONTINUE)
-		return take_continue(op, m);
-	if ((m->code == COAP_REQUEST_ENTITY_INCOMPLETE || m->code == COAP_REQUEST_ENTITY_TOO_LARGE) &&
-	    restart(op, m))
-		return TRANSFER_NEXT;
+	if (step != COAP_UPLOAD_ENDED)
+		return step == COAP_UPLOAD_NEXT ? TRANSFER_NEXT : TRANSFER_BROKEN;
 	*whole = *m;
 	switch (coap_find_block(m, COAP_OPTION_BLOCK2, &b)) {
 	case COAP_BLOCK_ABSENT:

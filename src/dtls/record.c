@@ -117,25 +117,26 @@ static const struct {
 
 int dtls_record_parse(struct reader *datagram, size_t cid_len, struct dtls_record *out)
 {
-	const uint8_t *start = datagram->pos;
+	struct reader r = *datagram; /* a copy that stays in registers */
 	size_t len;
 
 	assert(cid_len <= DTLS_CID_MAX);
-	if (!datagram->failed && reader_left(datagram) == 0)
+	if (!r.failed && reader_left(&r) == 0)
 		return -ENODATA;
-	out->type = reader_u8(datagram);
-	out->version = reader_u16(datagram);
-	out->epoch = reader_u16(datagram);
-	out->seq = (uint64_t)reader_u16(datagram) << 32;
-	out->seq |= reader_u32(datagram);
-	out->cid = reader_bytes(datagram, out->type == DTLS_TLS12_CID ? cid_len : 0);
-	len = reader_u16(datagram);
-	out->fragment = reader_bytes(datagram, len);
-	if (len > DTLS_FRAGMENT_MAX)
+	out->type = reader_u8(&r);
+	out->version = reader_u16(&r);
+	out->epoch = reader_u16(&r);
+	out->seq = (uint64_t)reader_u16(&r) << 32;
+	out->seq |= reader_u32(&r);
+	out->cid = reader_bytes(&r, out->type == DTLS_TLS12_CID ? cid_len : 0);
+	len = reader_u16(&r);
+	out->fragment = reader_bytes(&r, len);
+	if (r.failed || len > DTLS_FRAGMENT_MAX) {
 		datagram->failed = true;
-	if (datagram->failed)
 		return -EBADMSG;
-	out->whole = span_of(start, (size_t)(datagram->pos - start));
+	}
+	out->whole = span_of(datagram->pos, (size_t)(r.pos - datagram->pos));
+	datagram->pos = r.pos;
 	return 0;
 }
 

@@ -22,6 +22,56 @@ static char *with_query(char *path, const struct cli_args *args)
 	return path;
 }
 
+/* What a command asks of a device at one path, and what comes back. */
+struct call {
+	const char *ep;
+	struct path path;
+	char text[PATH_TEXT]; /* of the path */
+	char *target;
+	struct api_reply reply;
+	bool delayed;
+};
+
+static void call_deinit(struct call *call)
+{
+	api_reply_deinit(&call->reply);
+	free(call->target);
+}
+#define _cleanup_call_ _cleanup_(call_deinit)
+
+/* The path in the second operand, of this depth, with `suffix` behind it in the target. */
+static int call_prepare(struct cli *c, const struct cli_args *args, unsigned min, unsigned max,
+			const char *suffix, struct call *out)
+{
+	int rc = command_path(c, args->operands[1], min, max, &out->path, out->text);
+
+	if (rc != EXIT_OK)
+		return rc;
+	out->ep = args->operands[0];
+	out->target = with_query(api_device_path(out->ep, out->text, suffix), args);
+	return EXIT_OK;
+}
+
+/* `content_type` NULL: no body. */
+static int call_send(struct cli *c, struct call *call, const char *method, const char *content_type,
+		     const char *body)
+{
+	return api_device_call(c,
+			       &(struct api_request){.method = method,
+						     .path = call->target,
+						     .content_type = content_type,
+						     .body = span_str(body),
+						     .ep = call->ep},
+			       &call->reply, &call->delayed);
+}
+
+/* Tells what happened where there is nothing to show: on a terminal only, scripts have the exit code. */
+static void call_tell(struct cli *c, const struct call *call, const char *what, const char *detail)
+{
+	if (c->interactive && !c->json && !call->delayed)
+		fprintf(c->out, "%s%s\n", what, detail);
+}
+
 static int read_composite(struct cli *c, const struct cli_args *args)
 {
 	const char *ep = args->operands[0];
@@ -46,25 +96,19 @@ static int read_composite(struct cli *c, const struct cli_args *args)
 
 static int read_one(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
 	_cleanup_specs_ struct specs specs = {NULL};
-	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
-	struct path path;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_RESOURCE_INSTANCE, &path, text);
+	_cleanup_call_ struct call call = {.ep = NULL};
+	json_t *content;
+	int rc = call_prepare(c, args, PATH_OBJECT, PATH_RESOURCE_INSTANCE, "", &call);
 
-	if (rc != EXIT_OK)
+	if (rc == EXIT_OK)
+		rc = call_send(c, &call, "GET", NULL, "");
+	if (rc != EXIT_OK || call.delayed || c->json)
 		return rc;
-	target = with_query(api_device_path(ep, text, ""), args);
-	rc = api_device_call(c, &(struct api_request){.method = "GET", .path = target, .ep = ep}, &reply,
-			     &delayed);
-	if (rc != EXIT_OK || delayed || c->json)
-		return rc;
-	if (!output_is_single(json_object_get(reply.json, "content")))
-		specs_load(c, ep, &specs);
-	output_node(c, &specs, &path, json_object_get(reply.json, "content"));
+	content = json_object_get(call.reply.json, "content");
+	if (!output_is_single(content))
+		specs_load(c, call.ep, &specs);
+	output_node(c, &specs, &call.path, content);
 	return EXIT_OK;
 }
 
@@ -112,35 +156,20 @@ static void print_links(struct cli *c, const struct specs *specs, json_t *links)
 
 int command_discover(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
 	_cleanup_specs_ struct specs specs = {NULL};
-	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
-	struct path path;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_RESOURCE, &path, text);
+	_cleanup_call_ struct call call = {.ep = NULL};
+	int rc = call_prepare(c, args, PATH_OBJECT, PATH_RESOURCE, "/discover", &call);
 
-	if (rc != EXIT_OK)
+	if (rc == EXIT_OK)
+		rc = call_send(c, &call, "GET", NULL, "");
+	if (rc != EXIT_OK || call.delayed || c->json)
 		return rc;
-	target = with_query(api_device_path(ep, text, "/discover"), args);
-	rc = api_device_call(c, &(struct api_request){.method = "GET", .path = target, .ep = ep}, &reply,
-			     &delayed);
-	if (rc != EXIT_OK || delayed || c->json)
-		return rc;
-	specs_load(c, ep, &specs);
-	print_links(c, &specs, json_object_get(reply.json, "objectLinks"));
+	specs_load(c, call.ep, &specs);
+	print_links(c, &specs, json_object_get(call.reply.json, "objectLinks"));
 	return EXIT_OK;
 }
 
 /* ---- writing ---- */
-
-/* Tells what happened where there is nothing to show: on a terminal only, scripts have the exit code. */
-static void tell(struct cli *c, const char *what, const char *detail)
-{
-	if (c->interactive && !c->json)
-		fprintf(c->out, "%s%s\n", what, detail);
-}
 
 /* The whole of a file, or of the standard input. */
 static int read_file(struct cli *c, const char *name, struct buffer *out)
@@ -182,8 +211,7 @@ static int read_node(struct cli *c, const char *name, json_t **out)
 }
 
 /* What is common to Write and Create: the node goes out as JSON. */
-static int send_node(struct cli *c, const char *method, const char *ep, const char *target, json_t *node,
-		     struct api_reply *reply, bool *delayed)
+static int send_node(struct cli *c, struct call *call, const char *method, json_t *node)
 {
 	_cleanup_free_ char *body = json_dumps(node, JSON_COMPACT);
 
@@ -191,13 +219,7 @@ static int send_node(struct cli *c, const char *method, const char *ep, const ch
 		fputs("shoalctl: out of memory\n", c->error);
 		return EXIT_REFUSED;
 	}
-	return api_device_call(c,
-			       &(struct api_request){.method = method,
-						     .path = target,
-						     .content_type = "application/json",
-						     .body = span_str(body),
-						     .ep = ep},
-			       reply, delayed);
+	return call_send(c, call, method, "application/json", body);
 }
 
 /* What became of the values on the command line. */
@@ -244,14 +266,9 @@ static bool wants_partial(const struct cli_args *args, const struct path *path)
 
 int command_write(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
-	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
-	struct path path;
+	_cleanup_call_ struct call call = {.ep = NULL};
 	json_t *node = NULL;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_INSTANCE, PATH_RESOURCE_INSTANCE, &path, text);
+	int rc = call_prepare(c, args, PATH_INSTANCE, PATH_RESOURCE_INSTANCE, "", &call);
 
 	if (rc != EXIT_OK)
 		return rc;
@@ -259,42 +276,28 @@ int command_write(struct cli *c, const struct cli_args *args)
 		fputs("shoalctl: --partial and --replace contradict each other\n", c->error);
 		return EXIT_USAGE;
 	}
-	rc = node_to_write(c, args, &path, &node);
+	rc = node_to_write(c, args, &call.path, &node);
 	if (rc != EXIT_OK)
 		return rc;
-	target = with_query(api_device_path(ep, text, ""), args);
-	if (wants_partial(args, &path))
-		target = api_add_query(target, "replace", "false");
-	rc = send_node(c, "PUT", ep, target, node, &reply, &delayed);
+	if (wants_partial(args, &call.path))
+		call.target = api_add_query(call.target, "replace", "false");
+	rc = send_node(c, &call, "PUT", node);
 	json_decref(node);
-	if (rc == EXIT_OK && !delayed)
-		tell(c, "Written.", "");
+	if (rc == EXIT_OK)
+		call_tell(c, &call, "Written.", "");
 	return rc;
 }
 
 int command_exec(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
 	const char *arguments = args->operand_count > 2 ? args->operands[2] : NULL;
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
-	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
-	struct path path;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_RESOURCE, PATH_RESOURCE, &path, text);
+	_cleanup_call_ struct call call = {.ep = NULL};
+	int rc = call_prepare(c, args, PATH_RESOURCE, PATH_RESOURCE, "", &call);
 
-	if (rc != EXIT_OK)
-		return rc;
-	target = with_query(api_device_path(ep, text, ""), args);
-	rc = api_device_call(c,
-			     &(struct api_request){.method = "POST",
-						   .path = target,
-						   .content_type = arguments ? "text/plain" : NULL,
-						   .body = span_str(arguments ? arguments : ""),
-						   .ep = ep},
-			     &reply, &delayed);
-	if (rc == EXIT_OK && !delayed)
-		tell(c, "Executed.", "");
+	if (rc == EXIT_OK)
+		rc = call_send(c, &call, "POST", arguments ? "text/plain" : NULL, arguments ? arguments : "");
+	if (rc == EXIT_OK)
+		call_tell(c, &call, "Executed.", "");
 	return rc;
 }
 
@@ -341,29 +344,23 @@ static int node_to_create(struct cli *c, const struct cli_args *args, const stru
 
 int command_create(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
-	_cleanup_free_ char *target = NULL, *safe = NULL;
+	_cleanup_call_ struct call call = {.ep = NULL};
+	_cleanup_free_ char *safe = NULL;
 	const char *location;
-	char text[PATH_TEXT];
-	struct path path;
 	json_t *node = NULL;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_OBJECT, &path, text);
+	int rc = call_prepare(c, args, PATH_OBJECT, PATH_OBJECT, "", &call);
 
+	if (rc == EXIT_OK)
+		rc = node_to_create(c, args, &call.path, &node);
 	if (rc != EXIT_OK)
 		return rc;
-	rc = node_to_create(c, args, &path, &node);
-	if (rc != EXIT_OK)
-		return rc;
-	target = with_query(api_device_path(ep, text, ""), args);
-	rc = send_node(c, "POST", ep, target, node, &reply, &delayed);
+	rc = send_node(c, &call, "POST", node);
 	json_decref(node);
-	if (rc != EXIT_OK || delayed || c->json)
+	if (rc != EXIT_OK || call.delayed || c->json)
 		return rc;
 	/* The path of the new instance, to go on with; where the device chose it, there is no other way to
 	 * know. */
-	location = json_string_value(json_object_get(reply.json, "location"));
+	location = json_string_value(json_object_get(call.reply.json, "location"));
 	safe = location ? text_safe(location) : NULL;
 	if (safe)
 		fprintf(c->out, "/%s\n", safe);
@@ -372,21 +369,13 @@ int command_create(struct cli *c, const struct cli_args *args)
 
 int command_delete(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
-	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
-	struct path path;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_INSTANCE, PATH_INSTANCE, &path, text);
+	_cleanup_call_ struct call call = {.ep = NULL};
+	int rc = call_prepare(c, args, PATH_INSTANCE, PATH_INSTANCE, "", &call);
 
-	if (rc != EXIT_OK)
-		return rc;
-	target = with_query(api_device_path(ep, text, ""), args);
-	rc = api_device_call(c, &(struct api_request){.method = "DELETE", .path = target, .ep = ep}, &reply,
-			     &delayed);
-	if (rc == EXIT_OK && !delayed)
-		tell(c, "Deleted ", text);
+	if (rc == EXIT_OK)
+		rc = call_send(c, &call, "DELETE", NULL, "");
+	if (rc == EXIT_OK)
+		call_tell(c, &call, "Deleted ", call.text);
 	return rc;
 }
 
@@ -417,21 +406,14 @@ static char *attribute_query(char *path, const struct cli_args *args)
 
 int command_attributes(struct cli *c, const struct cli_args *args)
 {
-	const char *ep = args->operands[0];
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
-	_cleanup_free_ char *target = NULL;
-	char text[PATH_TEXT];
-	struct path path;
-	bool delayed;
-	int rc = command_path(c, args->operands[1], PATH_OBJECT, PATH_RESOURCE_INSTANCE, &path, text);
+	_cleanup_call_ struct call call = {.ep = NULL};
+	int rc = call_prepare(c, args, PATH_OBJECT, PATH_RESOURCE_INSTANCE, "/attributes", &call);
 
 	if (rc != EXIT_OK)
 		return rc;
-	target = api_device_path(ep, text, "/attributes");
-	target = target ? attribute_query(target, args) : NULL;
-	rc = api_device_call(c, &(struct api_request){.method = "PUT", .path = target, .ep = ep}, &reply,
-			     &delayed);
-	if (rc == EXIT_OK && !delayed)
-		tell(c, "Written.", "");
+	call.target = call.target ? attribute_query(call.target, args) : NULL;
+	rc = call_send(c, &call, "PUT", NULL, "");
+	if (rc == EXIT_OK)
+		call_tell(c, &call, "Written.", "");
 	return rc;
 }

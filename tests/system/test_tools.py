@@ -72,14 +72,15 @@ def test_create_tells_the_path_of_the_instance_and_delete_takes_it(place):
     import coap_peer
     with coap_peer.Device(place.coap_port) as d:
         d.register()
-        with follow(place, "create", d.endpoint, "/3303", "5750=Kitchen", "--timeout", "10") as process:
+        with follow(place, "create", d.endpoint, "/3303", "5701=Cel") as process:
             request = d.serve_one("2.01", options=[(coap_peer.LOCATION_PATH, b"3303"), (coap_peer.LOCATION_PATH, b"7")])
-            assert (request.code, request.path) == (coap_peer.POST, "/3303") and b"Kitchen" in request.payload
+            assert (request.code, request.path) == (coap_peer.POST, "/3303") and b"Cel" in request.payload
             assert process.communicate(timeout=10) == ("/3303/7\n", "") and process.returncode == 0
         with follow(place, "delete", d.endpoint, "/3303/7") as process:
             request = d.serve_one("2.02")
             assert (request.code, request.path) == (coap_peer.DELETE, "/3303/7")
             assert process.communicate(timeout=10) == ("", "") and process.returncode == 0
+        assert d.deregister().text == "2.02"
 
 
 def test_observe_follows_until_it_is_interrupted(place, ctl):

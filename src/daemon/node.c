@@ -217,7 +217,7 @@ static int restore_device(void *ctx, const struct store_device *stored)
 static int start_server(struct node *n)
 {
 	const struct daemon_settings *set = n->settings;
-	const struct lwm2m_host host = {n, host_send, host_write, host_wall_ms, host_mono_ms};
+	const struct lwm2m_host host = {n, host_send, host_write, host_wall_ms, host_mono_ms, NULL};
 	struct lwm2m_config config;
 
 	lwm2m_config_init(&config);

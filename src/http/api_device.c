@@ -124,6 +124,9 @@ static void refuse(struct http_request *r, int refusal, const char *error)
 	case LWM2M_REFUSED_BUSY:
 		request_busy(r, "Service unavailable: %s", error);
 		break;
+	case LWM2M_REFUSED_UNREACHABLE:
+		request_text(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "Unexpected exception: %s", error);
+		break;
 	case LWM2M_REFUSED_NO_OBSERVATION:
 		no_observation(r);
 		break;

@@ -69,7 +69,10 @@ struct incoming {
 	struct span datagram;
 	const struct coap_message *m;
 	uint64_t now_ms;
-	uint32_t hash; /* of datagram and source, for dedup memory */
+	uint32_t hash;	      /* of datagram and source, for dedup memory */
+	bool secure;	      /* `from` is an association, ... */
+	uint64_t number;      /* ... and this the number of the record; */
+	struct address place; /* where the device is */
 };
 
 struct operation;
@@ -86,6 +89,9 @@ struct effect {
 	uint64_t number;
 	uint64_t seen_ms; /* 0: unchanged */
 	bool dedup;	  /* `reply` is a confirmable message to be remembered with `code` */
+	bool secure;	  /* caused by a record with `record_number` of the device's session ... */
+	bool new_session; /* ... which is the device's with this write */
+	uint64_t record_number;
 	uint8_t code;
 	uint32_t dedup_hash;
 	struct coap_reply_to reply;
@@ -124,6 +130,7 @@ struct operation {
 	lwm2m_done *done; /* NULL: nobody asked */
 	void *ctx;
 	struct timer timeout;
+	bool waits;	   /* to be sent, until the device can be reached */
 	uint64_t spare_ms; /* of the time it has, kept for a second try without Accept */
 	struct coap_exchange *exchange;
 	struct effect *effect; /* the write it waits for */
@@ -215,6 +222,7 @@ void device_free_if_done(struct device *d);
 struct device *device_next(const struct lwm2m_server *s, uint32_t *cursor);
 /* Puts it under `address`, where later datagrams find it. */
 int device_locate(struct device *d, const struct address *address);
+void device_unlocate(struct device *d);
 /* Makes `record` (taken; NULL: none) the stored one, and keeps the counts of devices and observations. */
 void device_set_record(struct device *d, struct blob *record);
 /* The newest record, stored or not. False: there is none. */
@@ -267,6 +275,25 @@ void device_end_registration(struct device *d, enum deregistration_reason reason
 			     struct effect *e);
 timer_fn device_timer_fired;
 
+/* ---- secure.c: whose messages and sessions are ---- */
+
+enum { SESSION_SEALED_MAX = 512 };
+
+/* Whether what this message asks for this device is for its sender to ask. */
+bool incoming_is_of(const struct incoming *in, const struct device *d);
+/* The endpoint that the sender's credential is for. False: unknown, or without security. */
+bool incoming_claim(struct lwm2m_server *s, const struct incoming *in, struct span *endpoint);
+/* Whether the message came by another session than the device's. */
+bool incoming_is_new_session(const struct incoming *in, const struct device *d);
+/* The device is reached at `peer` from now on: binds the association, and ends the one before. */
+void device_reach(struct device *d, const struct address *peer);
+/* Nobody is reached there any more: the association may be claimed again. */
+void device_release(struct device *d);
+/* True if nothing can be sent to it before it comes by itself. */
+bool device_is_out_of_reach(const struct device *d);
+/* The association is sealed into `out`, for `r->session`. */
+void device_save_session(struct device *d, const struct address *peer, struct buffer *out);
+
 /* ---- operation.c: from request to answer ---- */
 
 struct operation *operation_new(struct device *d, enum lwm2m_operation kind, lwm2m_done *done, void *ctx);
@@ -281,6 +308,8 @@ void operation_settled(struct operation *op, bool stored);
 /* Ends all operations of the device. */
 void operations_cancel(struct device *d, const char *why);
 int operation_send(struct operation *op);
+/* Sends what waited until the device can be reached. */
+void operations_resume(struct device *d);
 /* A retransmission of the answer with this id is met with silence: its ACK will come. */
 bool device_owes_ack(const struct device *d, uint16_t mid);
 /* The body that asks for the paths of a composite. */

@@ -244,7 +244,7 @@ struct device *device_new(struct lwm2m_server *s, struct span endpoint)
 	return d;
 }
 
-static void device_unlocate(struct device *d)
+void device_unlocate(struct device *d)
 {
 	struct lwm2m_server *s = d->server;
 
@@ -347,6 +347,9 @@ void device_registration(const struct device *d, struct registration *out)
 	int err = registration_decode(blob_span(d->record), out);
 
 	assert(err == 0); /* it was encoded or checked here */
+	if (out->secure && d->located)
+		(void)d->server->host.security->place(d->server->host.security->ctx, &d->peer.address,
+						      &out->address);
 }
 
 uint64_t device_seen_ms(const struct device *d)

@@ -245,8 +245,8 @@ void notification_handle(struct lwm2m_server *s, const struct incoming *in)
 	struct registration r;
 	struct observation o;
 
-	if (!d || !find_observation(d, &in->m->token, &r, &o) ||
-	    (s->config.strict && !address_equal(&r.address, in->from))) {
+	if (!d || !find_observation(d, &in->m->token, &r, &o) || !incoming_is_of(in, d) ||
+	    (s->config.strict && !in->secure && !address_equal(&r.address, in->from))) {
 		refuse(s, in);
 		return;
 	}

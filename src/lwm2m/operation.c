@@ -176,7 +176,8 @@ void operation_expired(struct timer *t, uint64_t now_ms)
 		if (send_without_accept(op))
 			return;
 	}
-	operation_end(op, LWM2M_TIMEOUT, "no answer in time");
+	operation_end(op, LWM2M_TIMEOUT,
+		      op->waits ? "the device began no DTLS session in time" : "no answer in time");
 }
 
 /* ---- sending ---- */
@@ -236,6 +237,19 @@ int operation_send(struct operation *op)
 	if (!err && operation_is_observe(op))
 		coap_leave_ack(op->exchange);
 	return err;
+}
+
+void operations_resume(struct device *d)
+{
+	list_for_each_safe (node, &d->operations) {
+		struct operation *op = container_of(node, struct operation, node);
+
+		if (!op->waits)
+			continue;
+		op->waits = false;
+		if (operation_send(op) < 0)
+			operation_end(op, LWM2M_INVALID, "the request could not be sent");
+	}
 }
 
 /* ---- answers ---- */

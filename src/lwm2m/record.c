@@ -15,7 +15,7 @@
 #include "lwm2m/registration.h"
 
 enum {
-	RECORD_VERSION = 1,
+	RECORD_VERSION = 2, /* 1: without session */
 	RECORD_PRESENT = 1,
 	RECORD_QUEUE_MODE = 2,
 	RECORD_SECURE = 4,
@@ -174,6 +174,7 @@ int registration_encode(const struct registration *r, const struct observation *
 	write_span16(out, r->root);
 	write_span16(out, r->links);
 	write_span16(out, r->extra);
+	write_span16(out, r->session);
 	for (size_t i = 0; i < count; i++)
 		write_observation(out, &observations[i]);
 	return out->failed ? -ENOSPC : 0;
@@ -193,11 +194,12 @@ bool registration_peek(struct span record, struct span *id)
 int registration_decode(struct span record, struct registration *out)
 {
 	struct reader r = reader_of(record);
+	uint8_t version = reader_u8(&r);
 	struct span id;
 	uint8_t flags;
 
 	*out = (struct registration){0};
-	if (reader_u8(&r) != RECORD_VERSION)
+	if (version != RECORD_VERSION && version != 1)
 		return -EPROTO;
 	flags = reader_u8(&r);
 	out->present = flags & RECORD_PRESENT;
@@ -217,6 +219,8 @@ int registration_decode(struct span record, struct registration *out)
 	out->root = reader_span16(&r);
 	out->links = reader_span16(&r);
 	out->extra = reader_span16(&r);
+	if (version > 1)
+		out->session = reader_span16(&r);
 	out->observations = reader_rest(&r);
 	return r.failed ? -EPROTO : 0;
 }

@@ -61,7 +61,7 @@ static void register_settled(struct effect *e, bool stored)
 	d->fresh = NULL;
 	d->fresh_count = 0;
 	choose_reset(d);
-	(void)device_locate(d, &e->reply.address);
+	device_reach(d, &e->reply.address);
 	device_heard(d);
 	device_arm(d, 0);
 	device_registration(d, &r);
@@ -80,7 +80,8 @@ static void fill_registration(struct device *d, const struct incoming *in,
 	*r = (struct registration){
 		.present = true,
 		.registered_ms = now_ms,
-		.address = *in->from,
+		.address = in->place,
+		.secure = in->secure,
 		.lifetime_s = q->has_lifetime ? q->lifetime_s : d->server->config.default_lifetime_s,
 		.lwm2m = q->version,
 		.binding = q->has_binding ? q->binding : span_str("U"),
@@ -96,6 +97,7 @@ static void fill_registration(struct device *d, const struct incoming *in,
 static void device_register(struct device *d, const struct incoming *in, const struct registration_request *q)
 {
 	_cleanup_buffer_ struct buffer extra = buffer_of(COAP_MESSAGE_MAX * 2);
+	_cleanup_buffer_ struct buffer session = buffer_of(SESSION_SEALED_MAX);
 	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
 	struct registration r, old = {0};
 	struct lwm2m_event event = {.type = EVENT_REGISTERED, .seen_ms = server_wall(d->server)};
@@ -115,6 +117,9 @@ static void device_register(struct device *d, const struct incoming *in, const s
 	}
 	encode_extra(q, &extra);
 	fill_registration(d, in, q, buffer_span(&extra), event.seen_ms, &r);
+	if (in->secure)
+		device_save_session(d, in->from, &session);
+	r.session = buffer_span(&session);
 	change.record = blob_encode(&r, observations, count);
 	if (!change.record) {
 		pool_give(&d->server->effects, e);
@@ -122,7 +127,34 @@ static void device_register(struct device *d, const struct incoming *in, const s
 	}
 	change.event_record = blob_span(change.record);
 	effect_answers(e, in, COAP_CREATED);
+	e->new_session = incoming_is_new_session(in, d);
 	device_write(d, &change, e);
+}
+
+/* Who registers is whom the credential is for; without a credential it is whoever it says it is, as long as
+ * nobody with one was there before (R14). 0 or the code to answer with. */
+static uint8_t identify(struct lwm2m_server *s, const struct incoming *in, struct registration_request *q,
+			const char **diagnostic)
+{
+	const struct lwm2m_security *security = s->host.security;
+	struct span endpoint;
+	struct device *d;
+
+	if (in->secure && incoming_claim(s, in, &endpoint)) {
+		if (!q->has_endpoint || span_equal(q->endpoint, endpoint)) {
+			q->endpoint = endpoint;
+			return 0;
+		}
+		security->mismatch(security->ctx, in->from, q->endpoint);
+		*diagnostic = "the credential is for another endpoint";
+		return COAP_BAD_REQUEST;
+	}
+	*diagnostic = "ep is missing";
+	if (!q->has_endpoint)
+		return COAP_BAD_REQUEST;
+	*diagnostic = "this endpoint registers with security";
+	d = device_find(s, q->endpoint);
+	return !d || incoming_is_of(in, d) ? 0 : COAP_BAD_REQUEST;
 }
 
 void register_handle(struct lwm2m_server *s, const struct incoming *in)
@@ -132,6 +164,8 @@ void register_handle(struct lwm2m_server *s, const struct incoming *in)
 	uint8_t code = registration_parse(in->m, false, s->config.strict, &q, &diagnostic);
 	struct device *d;
 
+	if (!code)
+		code = identify(s, in, &q, &diagnostic);
 	if (code) {
 		reply_refusal(s, in, code, diagnostic);
 		return;
@@ -160,10 +194,11 @@ static void update_settled(struct effect *e, bool stored)
 	if (!stored || !device_is_registered(d))
 		return;
 	d->server->stats.updates++;
-	(void)device_locate(d, &e->reply.address);
+	device_reach(d, &e->reply.address);
 	device_heard(d);
 	device_arm(d, 0);
 	effect_reply_code(e);
+	operations_resume(d);
 	device_reissue(d);
 }
 
@@ -194,9 +229,9 @@ static uint8_t apply_update(const struct incoming *in, const struct registration
 		r->links = q->links;
 		r->root = q->root;
 	}
-	if (!address_equal(&r->address, in->from)) {
+	if (!address_equal(&r->address, &in->place)) {
 		flags |= UPDATE_ADDRESS;
-		r->address = *in->from;
+		r->address = in->place;
 	}
 	return flags;
 }
@@ -206,11 +241,12 @@ static bool same_content(const struct registration *a, const struct registration
 	return a->lifetime_s == b->lifetime_s && a->queue_mode == b->queue_mode &&
 	       span_equal(a->binding, b->binding) && span_equal(a->sms, b->sms) &&
 	       span_equal(a->links, b->links) && span_equal(a->root, b->root) &&
-	       address_equal(&a->address, &b->address);
+	       span_equal(a->session, b->session) && address_equal(&a->address, &b->address);
 }
 
 static void device_update(struct device *d, const struct incoming *in, const struct registration_request *q)
 {
+	_cleanup_buffer_ struct buffer session = buffer_of(SESSION_SEALED_MAX);
 	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
 	struct lwm2m_event event = {.type = EVENT_UPDATED, .seen_ms = server_wall(d->server)};
 	struct device_change change = {
@@ -223,6 +259,12 @@ static void device_update(struct device *d, const struct incoming *in, const str
 	(void)device_latest(d, &old);
 	r = old;
 	event.update_flags = apply_update(in, q, &r);
+	e->new_session = incoming_is_new_session(in, d);
+	/* A copy of the session from the store sends to where the device was when it was saved. */
+	if (e->new_session || (in->secure && event.update_flags & UPDATE_ADDRESS)) {
+		device_save_session(d, in->from, &session);
+		r.session = buffer_span(&session);
+	}
 	change.event_record = blob_span(d->latest ? d->latest : d->record);
 	if (!same_content(&old, &r)) {
 		change.change = STORE_RECORD_PUT;
@@ -245,9 +287,10 @@ void update_handle(struct lwm2m_server *s, const struct incoming *in, struct spa
 	struct device *d = device_find_id(s, id);
 	uint8_t code;
 
-	if (d && s->config.strict && device_latest(d, &r) && !address_equal(&r.address, in->from))
+	if (d && s->config.strict && !in->secure && device_latest(d, &r) &&
+	    !address_equal(&r.address, in->from))
 		d = NULL; /* R14: without security the address is the identity */
-	if (!d) {
+	if (!d || !incoming_is_of(in, d)) {
 		reply_refusal(s, in, COAP_NOT_FOUND, NULL);
 		return;
 	}
@@ -285,6 +328,7 @@ static void ended_settled(struct effect *e, bool stored)
 	if (d->latest)
 		return; /* it is registering again already */
 	operations_cancel(d, "the device left");
+	device_release(d);
 	if (d->record)
 		device_arm(d, 0);
 	else
@@ -311,7 +355,7 @@ void device_end_registration(struct device *d, enum deregistration_reason reason
 		for (size_t i = 0; i < count; i++)
 			observations[i].issued = false;
 		r.present = false;
-		r.links = r.extra = span_of(NULL, 0);
+		r.links = r.extra = r.session = span_of(NULL, 0);
 		if (keep_wanted && count > 0)
 			change.record = blob_encode(&r, observations, count);
 		if (change.record)
@@ -333,6 +377,10 @@ void deregister_handle(struct lwm2m_server *s, const struct incoming *in, struct
 		d = device_find_departed(s, id, in);
 		if (!d || device_seen(d, in) == COAP_SEEN_NEW)
 			reply_refusal(s, in, COAP_NOT_FOUND, NULL);
+		return;
+	}
+	if (!incoming_is_of(in, d)) {
+		reply_refusal(s, in, COAP_NOT_FOUND, NULL);
 		return;
 	}
 	if (device_seen(d, in) != COAP_SEEN_NEW)

@@ -165,8 +165,6 @@ static uint8_t parse_links(struct parse *p, struct span payload)
 
 static uint8_t check_register(struct parse *p)
 {
-	if (!p->out->has_endpoint)
-		return refuse(p, COAP_BAD_REQUEST, "ep is missing");
 	if (!p->out->has_version) {
 		if (p->strict)
 			return refuse(p, COAP_BAD_REQUEST, "lwm2m is missing");

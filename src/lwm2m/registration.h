@@ -31,6 +31,7 @@ struct registration {
 	struct span root;	  /* alternate path without the slash behind, "/lwm2m"; empty: none (R13) */
 	struct span links;	  /* the object list as it came, link-format */
 	struct span extra;	  /* other query parameters: each a span16 "name=value" or "name" */
+	struct span session;	  /* its DTLS session, sealed; empty: none */
 	struct span observations; /* encoded; observation_next walks */
 };
 

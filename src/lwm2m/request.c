@@ -234,6 +234,17 @@ static int send_refusal(int err, char error[160])
 	return err;
 }
 
+/* A device is always the DTLS client: who sleeps will begin a session when it wakes, who is awake and has
+ * none is gone. */
+static int wait_or_refuse(struct operation *op, const struct registration *reg, char error[160])
+{
+	op->waits = reg->queue_mode;
+	if (op->waits)
+		return 0;
+	return refuse(LWM2M_REFUSED_UNREACHABLE,
+		      "there is no DTLS session with the device, and only the device can begin one", error);
+}
+
 int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_request *r, lwm2m_done *done,
 		  void *ctx, uint64_t *ticket, char error[160])
 {
@@ -252,7 +263,9 @@ int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_r
 	err = encode_content(op, &reg, r, error);
 	if (!err)
 		err = choose_token(op, error);
-	if (!err)
+	if (!err && device_is_out_of_reach(d))
+		err = wait_or_refuse(op, &reg, error);
+	else if (!err)
 		err = send_refusal(operation_send(op), error);
 	if (err) {
 		operation_free(op);

@@ -89,6 +89,21 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 	return NULL;
 }
 
+/* Where it is reached: by its session, if that can go on. */
+static int restore_peer(struct lwm2m_server *s, struct device *d, const struct registration *r)
+{
+	const struct lwm2m_security *security = s->host.security;
+	struct address peer = r->address;
+
+	if (!r->present)
+		return 0;
+	if (r->secure && (!security || r->session.len == 0 ||
+			  !security->restore(security->ctx, device_endpoint(d), r->session, d->hot.fence.gen,
+					     d->hot.mark, &peer)))
+		return 0;
+	return device_locate(d, &peer);
+}
+
 int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stored)
 {
 	struct registration r;
@@ -108,7 +123,7 @@ int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stor
 	}
 	d->peer.next_mid = (uint16_t)(stored->hot.fence.gen * 4096); /* architecture, rule 10 */
 	d->heard_s = (uint32_t)(stored->hot.seen_ms / 1000);
-	if (r.present && device_locate(d, &r.address) < 0)
+	if (restore_peer(s, d, &r) < 0)
 		return -ENOMEM;
 	/* It may have tried to reach us while we were away. */
 	device_arm(d, s->config.lifetime_grace_ms);
@@ -257,19 +272,40 @@ static void handle_request(struct lwm2m_server *s, const struct incoming *in)
 	}
 }
 
-void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, struct span datagram)
+/* `source`: what names the sender also to another process. */
+static void input(struct lwm2m_server *s, struct incoming *in, struct span source)
 {
 	struct coap_message m;
-	struct incoming in = {.from = from, .datagram = datagram, .m = &m, .now_ms = server_now(s)};
-	enum coap_input kind = coap_input(&s->coap, from, datagram, in.now_ms, &m);
+	enum coap_input kind;
 
+	in->now_ms = server_now(s);
+	in->m = &m;
+	kind = coap_input(&s->coap, in->from, in->datagram, in->now_ms, &m);
 	if (kind != COAP_INPUT_REQUEST && kind != COAP_INPUT_RESPONSE)
 		return;
-	in.hash = coap_dedup_hash(&s->config.hash_key, datagram, span_of(from, sizeof(*from)));
+	in->hash = coap_dedup_hash(&s->config.hash_key, in->datagram, source);
 	if (kind == COAP_INPUT_REQUEST)
-		handle_request(s, &in);
+		handle_request(s, in);
 	else
-		notification_handle(s, &in);
+		notification_handle(s, in);
+}
+
+void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, struct span datagram)
+{
+	struct incoming in = {.from = from, .datagram = datagram, .place = *from};
+
+	input(s, &in, span_of(from, sizeof(*from)));
+}
+
+void lwm2m_server_input_secure(struct lwm2m_server *s, const struct address *peer, uint64_t number,
+			       struct span datagram)
+{
+	const struct lwm2m_security *security = s->host.security;
+	struct incoming in = {.from = peer, .datagram = datagram, .secure = true, .number = number};
+
+	/* A device remembers what it was sent within one session, so the session need not be named. */
+	if (security->place(security->ctx, peer, &in.place))
+		input(s, &in, span_str("dtls"));
 }
 
 /* ---- the northbound view ---- */

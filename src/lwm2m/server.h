@@ -21,13 +21,40 @@
 struct lwm2m_server;
 struct device;
 
+/*
+ * What is below CoAP where there is DTLS (dtls/endpoint.h). `peer` is the address of an association: it never
+ * changes, wherever the device is.
+ */
+struct lwm2m_security {
+	void *ctx;
+	/* Whose the credential is with which the association was made. False: it is bound already, or gone.
+	 * Borrowed until the next call. */
+	bool (*claim)(void *ctx, const struct address *peer, struct span *endpoint);
+	/* Where its device is. False: it is gone. */
+	bool (*place)(void *ctx, const struct address *peer, struct address *out);
+	/* It belongs to a device now; it does no longer, but to whoever may claim `endpoint`; it is to end.
+	 */
+	void (*bind)(void *ctx, const struct address *peer);
+	void (*unbind)(void *ctx, const struct address *peer, struct span endpoint);
+	void (*drop)(void *ctx, const struct address *peer, bool say);
+	/* Its session, sealed for the record of this device at this generation; nothing if it is gone. */
+	void (*save)(void *ctx, const struct address *peer, struct span endpoint, uint32_t generation,
+		     struct buffer *out);
+	/* Makes an association of what was saved. False: it cannot go on. */
+	bool (*restore)(void *ctx, struct span endpoint, struct span sealed, uint32_t generation,
+			uint64_t mark, struct address *peer);
+	/* Somebody used a credential for a device that it is not for. */
+	void (*mismatch)(void *ctx, const struct address *peer, struct span endpoint);
+};
+
 struct lwm2m_host {
 	void *ctx;
 	void (*send)(void *ctx, const struct address *to, struct span datagram);
 	/* As store_write. */
 	int (*write)(void *ctx, const struct store_write *w, store_written_fn *done, void *done_ctx);
-	uint64_t (*wall_ms)(void *ctx); /* Unix time */
-	uint64_t (*mono_ms)(void *ctx); /* the clock of `timers` */
+	uint64_t (*wall_ms)(void *ctx);	       /* Unix time */
+	uint64_t (*mono_ms)(void *ctx);	       /* the clock of `timers` */
+	const struct lwm2m_security *security; /* NULL: no DTLS */
 };
 
 struct lwm2m_config {
@@ -52,8 +79,18 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s);
 
 /* Restores one device found in the store, before the first datagram. -EPROTO: its record cannot be read. */
 int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stored);
-/* One datagram from a device. */
+/* One datagram from a device, without security. */
 void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, struct span datagram);
+/* One from an association, in the record with this number. */
+void lwm2m_server_input_secure(struct lwm2m_server *s, const struct address *peer, uint64_t number,
+			       struct span datagram);
+/* There is an association with a claim to `endpoint`: if that is registered, it is reached by it from now on.
+ */
+void lwm2m_server_established(struct lwm2m_server *s, const struct address *peer, struct span endpoint);
+/* An association that was bound is gone. */
+void lwm2m_server_closed(struct lwm2m_server *s, const struct address *peer);
+/* What `endpoint` authenticated with is no longer valid: its association ends, its registration stays. */
+void lwm2m_server_revoke(struct lwm2m_server *s, struct span endpoint);
 
 /* ---- what the northbound side sees ---- */
 
@@ -136,6 +173,7 @@ enum lwm2m_refusal {
 	LWM2M_REFUSED_BUSY = 5,		  /* too many requests wait for this device, or in all */
 	LWM2M_REFUSED_NO_OBSERVATION = 6, /* Cancel: there is none on this path */
 	LWM2M_REFUSED_LIMIT = 7,	  /* Observe: the device has REGISTRATION_OBSERVATIONS_MAX */
+	LWM2M_REFUSED_UNREACHABLE = 8,	  /* no DTLS session, which the device alone can begin */
 };
 /*
  * Starts a request. 0: `done` will be called; *ticket (not 0) names it for lwm2m_request_cancel. > 0: an enum

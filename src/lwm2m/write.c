@@ -122,6 +122,8 @@ void effect_answers(struct effect *e, const struct incoming *in, uint8_t code)
 	e->dedup = in->m->type == COAP_CON;
 	if (e->dedup)
 		e->dedup_hash = in->hash;
+	e->secure = in->secure;
+	e->record_number = in->number;
 }
 
 void effect_reply(const struct effect *e, struct coap_message *m)
@@ -227,6 +229,12 @@ static int next_hot(struct device *d, struct effect *e, struct store_hot *hot)
 {
 	int index = -1;
 
+	if (e->new_session) { /* message ids of another session say nothing */
+		d->hot.mark = e->record_number;
+		d->hot.dedup = (struct coap_dedup){0};
+	} else if (e->secure) {
+		d->hot.mark = MAX(d->hot.mark, e->record_number);
+	}
 	if (e->dedup)
 		index = (int)coap_dedup_add(&d->hot.dedup, e->reply.mid, e->dedup_hash,
 					    (uint32_t)(server_wall(d->server) / 1000), 0);

@@ -365,7 +365,7 @@ void world_init(struct world *w, uint64_t seed)
 
 void world_start(struct world *w)
 {
-	const struct lwm2m_host host = {w, host_send, host_write, host_wall, host_mono};
+	const struct lwm2m_host host = {w, host_send, host_write, host_wall, host_mono, NULL};
 
 	w->config.fence.incarnation++;
 	w->server = must(lwm2m_server_new(&w->config, &host, w->registry, &w->timers, &w->random, NULL));

@@ -57,7 +57,9 @@ struct bench {
 	struct lwm2m_server *server;
 	struct lwm2m_config config;
 	uint64_t mono, wall;
+	const struct lwm2m_security *security; /* NULL: none */
 	struct address peer;
+	uint64_t record_number; /* not 0: `peer` is an association, and the next record has this number */
 	struct bench_datagram sent[BENCH_SENT];
 	size_t sent_count, sent_read;
 	struct bench_write writes[BENCH_WRITES];
@@ -126,7 +128,8 @@ static inline uint64_t bench_mono(void *ctx)
 
 static inline void bench_start(struct bench *b)
 {
-	const struct lwm2m_host host = {b, bench_send, bench_store_write, bench_wall, bench_mono};
+	const struct lwm2m_host host = {b,	    bench_send, bench_store_write,
+					bench_wall, bench_mono, b->security};
 
 	b->config.fence.incarnation++;
 	b->server = lwm2m_server_new(&b->config, &host, b->registry, &b->timers, &b->random, NULL);
@@ -268,7 +271,11 @@ static inline void bench_input(struct bench *b, const struct coap_message *m)
 	int len = coap_encode(m, data, sizeof(data));
 
 	assert_true(len > 0);
-	lwm2m_server_input(b->server, &b->peer, span_of(data, (size_t)len));
+	if (b->record_number)
+		lwm2m_server_input_secure(b->server, &b->peer, b->record_number++,
+					  span_of(data, (size_t)len));
+	else
+		lwm2m_server_input(b->server, &b->peer, span_of(data, (size_t)len));
 }
 
 /* `query` is "a=b&c", `payload` may be NULL. */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * Who may speak for a device, and by which session it is reached (lwm2m.md R14, S10; architecture, rule 11).
+ *
+ * The hard idea: an association begins as nobody's, with a claim to the endpoint that its credential is for.
+ * It becomes a device's by a write - of a Register, an Update, or of nothing but the session - and only when
+ * that is stored, the association before it ends. So whoever holds an old session loses it to the owner of
+ * the credential, never to somebody at the same address; and what the record says of the session is true at
+ * any moment at which we may die.
+ */
+
+#include "lwm2m/core.h"
+
+static const struct lwm2m_security *security_of(const struct lwm2m_server *s)
+{
+	return s->host.security;
+}
+
+static bool is_association(const struct address *a)
+{
+	return a->family == ADDRESS_ASSOCIATION;
+}
+
+/* ---- whose messages ---- */
+
+bool incoming_claim(struct lwm2m_server *s, const struct incoming *in, struct span *endpoint)
+{
+	const struct device *d;
+
+	if (!in->secure)
+		return false;
+	d = device_find_address(s, in->from);
+	if (!d)
+		return security_of(s)->claim(security_of(s)->ctx, in->from, endpoint);
+	*endpoint = device_endpoint(d);
+	return true;
+}
+
+bool incoming_is_of(const struct incoming *in, const struct device *d)
+{
+	struct lwm2m_server *s = d->server;
+	struct registration r;
+	struct span endpoint;
+
+	if (!in->secure)
+		return !device_latest(d, &r) || !r.secure;
+	return (d->located && address_equal(&d->peer.address, in->from)) ||
+	       (incoming_claim(s, in, &endpoint) && span_equal(endpoint, device_endpoint(d)));
+}
+
+bool incoming_is_new_session(const struct incoming *in, const struct device *d)
+{
+	return in->secure && !(d->located && address_equal(&d->peer.address, in->from));
+}
+
+/* ---- by which session ---- */
+
+void device_reach(struct device *d, const struct address *peer)
+{
+	const struct lwm2m_security *security = security_of(d->server);
+	struct address before = d->located ? d->peer.address : (struct address){0};
+
+	if (device_locate(d, peer) < 0)
+		return;
+	if (is_association(peer))
+		security->bind(security->ctx, peer);
+	if (is_association(&before) && !address_equal(&before, peer))
+		security->drop(security->ctx, &before, false);
+}
+
+void device_release(struct device *d)
+{
+	const struct lwm2m_security *security = security_of(d->server);
+
+	if (!d->located || !is_association(&d->peer.address))
+		return;
+	security->unbind(security->ctx, &d->peer.address, device_endpoint(d));
+	device_unlocate(d);
+}
+
+bool device_is_out_of_reach(const struct device *d)
+{
+	struct registration r;
+
+	return !d->located && device_latest(d, &r) && r.secure;
+}
+
+void device_save_session(struct device *d, const struct address *peer, struct buffer *out)
+{
+	const struct lwm2m_security *security = security_of(d->server);
+
+	security->save(security->ctx, peer, device_endpoint(d), d->hot.fence.gen, out);
+}
+
+/* Writes the record with this session, or none; `e` is settled when that is done. */
+static void write_session(struct device *d, struct registration *r, struct span session, struct effect *e)
+{
+	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
+	size_t count = observations_list(r, observations);
+	struct device_change change = {.change = STORE_RECORD_PUT};
+
+	r->session = session;
+	change.record = blob_encode(r, observations, count);
+	if (change.record)
+		device_write(d, &change, e);
+	else
+		pool_give(&d->server->effects, e);
+}
+
+static void session_settled(struct effect *e, bool stored)
+{
+	struct device *d = e->device;
+
+	if (!stored || !device_is_registered(d))
+		return;
+	device_reach(d, &e->reply.address);
+	device_heard(d);
+	operations_resume(d);
+	device_reissue(d);
+}
+
+void lwm2m_server_established(struct lwm2m_server *s, const struct address *peer, struct span endpoint)
+{
+	_cleanup_buffer_ struct buffer session = buffer_of(SESSION_SEALED_MAX);
+	struct device *d = device_find(s, endpoint);
+	struct registration r;
+	struct effect *e;
+
+	/* Who registered without security has to register with it. */
+	if (!d || !device_latest(d, &r) || !r.present || !r.secure)
+		return;
+	e = effect_new(d, session_settled);
+	if (!e)
+		return;
+	e->reply.address = *peer;
+	e->new_session = true;
+	device_save_session(d, peer, &session);
+	write_session(d, &r, buffer_span(&session), e);
+}
+
+static void nothing_settled(struct effect *e, bool stored)
+{
+	(void)e;
+	(void)stored;
+}
+
+static void forget_session(struct device *d)
+{
+	struct registration r;
+	struct effect *e;
+
+	device_unlocate(d);
+	if (!device_latest(d, &r) || r.session.len == 0)
+		return;
+	e = effect_new(d, nothing_settled);
+	if (e)
+		write_session(d, &r, span_of(NULL, 0), e);
+}
+
+void lwm2m_server_closed(struct lwm2m_server *s, const struct address *peer)
+{
+	struct device *d = device_find_address(s, peer);
+
+	if (d)
+		forget_session(d);
+}
+
+void lwm2m_server_revoke(struct lwm2m_server *s, struct span endpoint)
+{
+	const struct lwm2m_security *security = security_of(s);
+	struct device *d = device_find(s, endpoint);
+	struct address peer;
+
+	if (!d)
+		return;
+	peer = d->located ? d->peer.address : (struct address){0};
+	forget_session(d);
+	if (is_association(&peer))
+		security->drop(security->ctx, &peer, true);
+}

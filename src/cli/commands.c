@@ -41,8 +41,8 @@ const struct cli_command cli_commands[] = {
 	 command_exec},
 	{"create", "EP OBJECT [ID=VALUE...]", 2, OPERANDS_MAX,
 	 BIT(ID) | BIT(FILE) | BIT(FORMAT) | BIT(TIMEOUT), "Create an instance of an object",
-	 "  shoalctl create dev-1 /3303 5750=Kitchen\n"
-	 "  shoalctl create dev-1 /3303 --id 7 5750=Cellar\n",
+	 "  shoalctl create dev-1 /3303 5701=Cel\n"
+	 "  shoalctl create dev-1 /3303 --id 7 5701=Cel\n",
 	 command_create},
 	{"delete", "EP PATH", 2, 2, BIT(TIMEOUT), "Delete an instance", "", command_delete},
 	{"discover", "EP PATH", 2, 2, BIT(TIMEOUT), "Ask what there is below a path, with its attributes", "",

@@ -21,6 +21,14 @@ struct json;
 void object_spec_json(struct json *j, const struct object_def *def);
 /* api_registry.c */
 http_handler api_models_list, api_model_get, api_model_put, api_model_remove;
+/* api_security.c */
+http_handler api_security_list, api_security_put, api_security_remove, api_security_server;
+/* api_import.c */
+http_handler api_security_import;
+/* api_failures.c */
+http_handler api_failures_list, api_failures_clear;
+/* api_tokens.c */
+http_handler api_tokens_list, api_token_create, api_token_revoke;
 /* status.c */
 http_handler api_server_endpoint, status_page, status_health, status_ready;
 /* metrics.c */

@@ -362,12 +362,12 @@ static void stream_detach(void *ctx)
 	s->reading = NULL;
 }
 
-static void stream_stop(void *ctx)
+static void stream_stop(void *ctx, const char *why)
 {
 	struct stream *s = ctx;
 
 	if (!s->finished)
-		finish(s, "stopping");
+		finish(s, why);
 }
 
 static void stream_free(void *ctx)

@@ -9,9 +9,10 @@
  * MHD takes the sockets of suspended connections out of its epoll set and so does not see their clients
  * leave. A second epoll descriptor (`watch`) holds just these.
  *
- * HTTPS and authentication are not here yet: therefore loopback only, unless the operator insists.
+ * HTTPS is MHD's, by GnuTLS, on the same descriptors. Who may do what is access.c.
  */
 
+#include "http/access.h"
 #include "http/events.h"
 #include "http/private.h"
 
@@ -201,16 +202,28 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *t
 	return strlen(text);
 }
 
+static const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+
 static int start_daemon(struct http *h)
 {
 	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+	const struct MHD_OptionItem tls[] = {
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)h->config.tls_certificate},
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)h->config.tls_key},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)tls_priorities},
+		{MHD_OPTION_END, 0, NULL}};
+	const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
+	bool secure = h->config.tls_certificate && h->config.tls_key;
 
+	if (secure)
+		flags |= MHD_USE_TLS;
 	h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, request_handle, h,			    //
 				     MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h,			    //
 				     MHD_OPTION_LISTEN_SOCKET, h->listen_fd,			    //
 				     MHD_OPTION_CONNECTION_LIMIT, h->config.connections_max,	    //
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, //
 				     MHD_OPTION_CONNECTION_TIMEOUT, h->config.idle_s,		    //
+				     MHD_OPTION_ARRAY, secure ? tls : plain,			    //
 				     MHD_OPTION_STRICT_FOR_CLIENT, 1,				    //
 				     MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,		    //
 				     MHD_OPTION_URI_LOG_CALLBACK, request_begin, h,		    //
@@ -266,6 +279,8 @@ static void on_heartbeat(uv_timer_t *timer)
 	struct http *h = timer->data;
 
 	events_tick(h->events);
+	if (h->config.tokens)
+		access_tick(h);
 }
 
 static int start_loop(struct http *h)
@@ -353,7 +368,7 @@ int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lw
 	int r;
 
 	*out = NULL;
-	if (!loopback && !config->insecure_allow_remote)
+	if (http_config_refusal(config))
 		return -EPERM;
 	h = allocate(config);
 	if (!h)

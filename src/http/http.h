@@ -14,6 +14,9 @@ struct uv_loop_s;
 struct lwm2m_server;
 struct store;
 struct http;
+struct credentials;
+struct failures;
+struct tokens;
 
 /* One southbound endpoint, as GET /api/server/endpoint tells it. */
 struct http_southbound {
@@ -27,11 +30,21 @@ struct http_udp_stats {
 	uint64_t sent, sent_bytes, send_dropped;
 };
 
+/* Whether callers need a token. */
+enum http_require_token {
+	HTTP_TOKEN_AUTO, /* if others can reach the listener */
+	HTTP_TOKEN_YES,
+	HTTP_TOKEN_NO,
+};
+
 struct http_config {
 	struct address listen;	    /* port 0: any free one */
-	bool insecure_allow_remote; /* there is no authentication yet: else loopback only */
-	const char *version;	    /* of the program, shown to callers */
-	uint64_t heartbeat_ms;	    /* of event streams: 10000 */
+	bool insecure_allow_remote; /* others may reach it without HTTPS and without tokens */
+	enum http_require_token require_token;
+	/* PEM with a NUL behind it, both or none: HTTPS, TLS 1.2 and above. Borrowed until closed. */
+	const char *tls_certificate, *tls_key;
+	const char *version;   /* of the program, shown to callers */
+	uint64_t heartbeat_ms; /* of event streams: 10000 */
 	uint64_t stall_ms; /* an event stream that takes nothing for so long, though there is something, is
 			      ended: 30000 */
 	uint64_t stop_ms;  /* http_stop waits no longer for what runs: 3000 */
@@ -45,16 +58,26 @@ struct http_config {
 	struct registry *registry; /* of the server: models are put into it; borrowed until closed */
 	const struct http_southbound *southbound; /* borrowed until closed */
 	size_t southbound_count;
+	/* Borrowed until closed. NULL: their routes are not there, and no token is needed. */
+	struct credentials *credentials;
+	struct failures *failures;
+	struct tokens *tokens;
+	/* What devices see of this server, as DER; both empty: no DTLS with public keys. */
+	struct span public_key;	 /* SubjectPublicKeyInfo */
+	struct span certificate; /* the end entity's */
 };
 void http_config_init(struct http_config *c);
+/* What is wrong with a listener that others can reach, in words behind its address; NULL: nothing. */
+const char *http_config_refusal(const struct http_config *c);
 
 /* Fills in *out, for /metrics. */
 typedef void http_udp_stats_fn(void *ctx, struct http_udp_stats *out);
 
 /*
  * Listens and serves. All pointers but `config` itself are borrowed until `closed` of http_stop is called.
- * Takes the store's one subscription to events (store_on_events). `udp_stats` may be NULL. -EPERM: not a
- * loopback address, and remote access is not allowed; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ...; -ENOMEM.
+ * Takes the store's one subscription to events (store_on_events). `udp_stats` may be NULL. -EPERM:
+ * http_config_refusal; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ...; -ENOMEM, also if certificate and key do not
+ * go together (certificate_pair_check).
  */
 int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lwm2m_server *server,
 	     struct store *store, struct log *log, http_udp_stats_fn *udp_stats, void *udp_stats_ctx,

@@ -194,6 +194,27 @@ void json_hex(struct json *j, struct span bytes)
 	buffer_u8(j->out, '"');
 }
 
+static bool is_text(struct span s)
+{
+	for (size_t i = 0, len; i < s.len; i += len) {
+		len = utf8_sequence(span_from(s, i));
+		if (!len || s.data[i] < 0x20 || s.data[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+void json_member_bytes(struct json *j, const char *name, const char *hex_name, struct span bytes)
+{
+	bool text = is_text(bytes);
+
+	json_key(j, text ? name : hex_name);
+	if (text)
+		json_text(j, bytes);
+	else
+		json_hex(j, bytes);
+}
+
 void json_member_text(struct json *j, const char *name, struct span text)
 {
 	json_key(j, name);

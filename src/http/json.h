@@ -38,6 +38,10 @@ void json_null(struct json *j);
 /* A string of lower-case hex digits. */
 void json_hex(struct json *j, struct span bytes);
 
+/* A member for bytes that are mostly text: `name` as a string, or, if they are no UTF-8 or have control
+ * characters, `hex_name` in hexadecimal digits. */
+void json_member_bytes(struct json *j, const char *name, const char *hex_name, struct span bytes);
+
 /* Members in one call each. */
 void json_member_text(struct json *j, const char *name, struct span text);
 void json_member_str(struct json *j, const char *name, const char *text);

@@ -126,7 +126,7 @@ static const struct metric metrics[] = {
 
 /* ---- counters of answers ---- */
 
-static const unsigned statuses[] = {200, 204, 400, 403, 404, 405, 413, 414, 500, 503, 504, 0};
+static const unsigned statuses[] = {200, 204, 400, 401, 403, 404, 405, 413, 414, 500, 503, 504, 0};
 
 size_t metrics_status_count(void)
 {

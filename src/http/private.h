@@ -6,6 +6,7 @@
 #include "http/http.h"
 #include "http/router.h"
 #include "lwm2m/server.h"
+#include "security/tokens.h"
 #include "store/store.h"
 
 #include <microhttpd.h>
@@ -81,7 +82,7 @@ struct http_request {
 	/* A stream that is being sent: `stop` lets it end in good order, `detach` takes this request away
 	 * from it. */
 	void *stream;
-	void (*stream_stop)(void *stream);
+	void (*stream_stop)(void *stream, const char *why);
 	void (*stream_detach)(void *stream);
 
 	/* A request to a device. */
@@ -92,6 +93,9 @@ struct http_request {
 	size_t path_count;
 	struct detached *detached;
 	struct model_change *change; /* of the definitions, see api_registry.c */
+	struct waiter *waiter;	     /* see wait.h */
+	char token_id[TOKEN_ID + 1]; /* of the token it came with; "": none */
+	bool secret;		     /* its body has a key: to be wiped */
 };
 
 /* ---- answers: exactly one per request, from the handler or later ---- */

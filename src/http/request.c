@@ -9,6 +9,7 @@
  */
 
 #include "codec/codec.h"
+#include "http/access.h"
 #include "http/guard.h"
 #include "http/private.h"
 
@@ -167,7 +168,7 @@ void request_gone(struct http_request *r)
 void request_stop(struct http_request *r)
 {
 	if (r->stream) {
-		r->stream_stop(r->stream);
+		r->stream_stop(r->stream, "stopping");
 	} else if (r->phase == REQUEST_RUNNING && !r->response) {
 		if (r->cancel)
 			r->cancel(r);
@@ -320,7 +321,7 @@ static void first_call(struct http_request *r, const char *method)
 		request_busy(r, "Service unavailable: the server is stopping");
 		return;
 	}
-	if (check_host(r) && check_browser(r) && check_target(r) && check_route(r, method))
+	if (check_host(r) && check_browser(r) && check_target(r) && check_route(r, method) && access_check(r))
 		check_length(r);
 }
 
@@ -435,6 +436,8 @@ void request_completed(void *cls, struct MHD_Connection *connection, void **ctx,
 	if (r->response)
 		MHD_destroy_response(r->response);
 	r->http->bodies -= r->body.len;
+	if (r->secret && r->body.data)
+		explicit_bzero(r->body.data, r->body.cap);
 	buffer_deinit(&r->body);
 	arena_deinit(&r->arena);
 	list_remove(&r->node);

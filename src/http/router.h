@@ -44,6 +44,9 @@ enum route_body {
 	BODY_ARGUMENTS,
 	BODY_INSTANCE,
 	BODY_DDF,
+	BODY_SECURITY,
+	BODY_CSV,
+	BODY_TOKEN,
 	ROUTE_BODIES
 };
 enum route_answer {
@@ -61,7 +64,21 @@ enum route_answer {
 	ANSWER_MODEL,
 	ANSWER_ENDPOINTS,
 	ANSWER_EVENTS,
+	ANSWER_EMPTY,
+	ANSWER_SECURITY,
+	ANSWER_SERVER_KEY,
+	ANSWER_IMPORT,
+	ANSWER_FAILURES,
+	ANSWER_TOKENS,
+	ANSWER_TOKEN,
 	ROUTE_ANSWERS,
+};
+
+/* Who may: see access.h. */
+enum route_role {
+	ROLE_BY_METHOD, /* read for GET, operate for the rest */
+	ROLE_ANYBODY,	/* also without a token */
+	ROLE_ADMIN,
 };
 
 /*
@@ -75,11 +92,12 @@ struct route {
 	const char *pattern;
 	http_handler *handler;
 	const char *description;
-	/* The rest is for the description of the interface (openapi.c) alone. */
+	/* The rest, but the role, is for the description of the interface (openapi.c) alone. */
 	const char *query;	    /* names of parameters, with spaces between; NULL: none */
 	uint8_t path_min, path_max; /* how long a {path} may be */
 	enum route_body body;
 	enum route_answer answer;
+	enum route_role role;
 };
 
 struct route_match {

@@ -129,6 +129,21 @@ const char *credential_check(const struct credential *k)
 	return "the mode is none of psk, rpk, x509";
 }
 
+const char *credentials_words(int result)
+{
+	switch (result) {
+	case CREDENTIALS_ABSENT:
+		return "there is no such credential";
+	case CREDENTIALS_IN_USE:
+		return "the identity, or the key, is in use by another endpoint";
+	case CREDENTIALS_NOT_NEW:
+		return "to rotate takes another identity, or another raw key, than the one that is valid";
+	case CREDENTIALS_CONFLICT:
+		return "another node changes this endpoint's credentials at this moment";
+	}
+	return "the credential could not be stored";
+}
+
 /* ---- life of a change ---- */
 
 static void begin_waiting(struct credentials *c, struct span endpoint);

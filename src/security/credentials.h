@@ -42,6 +42,9 @@ enum credentials_result {
 	CREDENTIALS_CONFLICT = 4, /* another node changed this endpoint meanwhile: try again */
 };
 
+/* Why not, in words; `result` is none of 0. */
+const char *credentials_words(int result);
+
 /* ---- changes ---- */
 
 /* `result`: enum credentials_result, or < 0 of the store or the vault. */

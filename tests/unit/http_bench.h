@@ -32,6 +32,7 @@
 /* Behind base.h, which has a MIN and MAX of its own. */
 #include <uv.h>
 
+enum { BENCH_KEPT = 600, BENCH_CALLS = 2048 };
 enum { BENCH_DEVICES = 20000, BENCH_EVENTS = 20000, BENCH_READS = 16, BENCH_ANSWER = 8 * 1024 * 1024 };
 
 struct device {
@@ -52,6 +53,23 @@ struct bench_event {
 	char endpoint[32];
 	uint8_t type;
 	struct buffer body;
+};
+
+struct bench_kept {
+	enum store_document kind;
+	struct buffer name, body;
+	uint64_t version; /* 0: free */
+};
+
+enum bench_call_kind { BENCH_PUT, BENCH_DELETE, BENCH_GET, BENCH_LIST };
+
+struct bench_call {
+	enum bench_call_kind what;
+	enum store_document kind;
+	struct buffer name, body;
+	uint64_t expected;
+	store_document_fn *done;
+	void *ctx;
 };
 
 static struct {
@@ -94,6 +112,14 @@ static struct {
 	char document_name[64];
 	bool document_removed;
 	int document_refuse; /* what the calls return */
+
+	/* documents other than models: kept here, called back with the next turn */
+	struct bench_kept kept[BENCH_KEPT];
+	size_t kept_count;
+	struct bench_call calls[BENCH_CALLS];
+	size_t call_count;
+	uint64_t document_version;
+	int document_error; /* what they are called back with */
 } bench;
 
 /* ---- the device manager ---- */
@@ -278,10 +304,151 @@ static inline int bench_document(enum store_document kind, struct span name, boo
 	return 0;
 }
 
+static inline struct buffer bench_copy(struct span s)
+{
+	struct buffer b = buffer_of(1 << 20);
+
+	buffer_bytes(&b, s);
+	return b;
+}
+
+static inline int bench_call(enum bench_call_kind what, enum store_document kind, struct span name,
+			     struct span body, uint64_t expected, store_document_fn *done, void *ctx)
+{
+	if (bench.document_refuse)
+		return bench.document_refuse;
+	assert_true(bench.call_count < BENCH_CALLS);
+	bench.calls[bench.call_count++] =
+		(struct bench_call){what, kind, bench_copy(name), bench_copy(body), expected, done, ctx};
+	return 0;
+}
+
+static inline struct bench_kept *bench_kept(enum store_document kind, struct span name)
+{
+	for (size_t i = 0; i < bench.kept_count; i++) {
+		struct bench_kept *k = &bench.kept[i];
+
+		if (k->version && k->kind == kind && span_equal(buffer_span(&k->name), name))
+			return k;
+	}
+	return NULL;
+}
+
+static inline void bench_drop(struct bench_kept *k)
+{
+	buffer_deinit(&k->name);
+	buffer_deinit(&k->body);
+	k->version = 0;
+}
+
+static inline void bench_do_put(struct bench_call *c)
+{
+	struct span name = buffer_span(&c->name);
+	struct bench_kept *k = bench_kept(c->kind, name);
+	uint64_t there = k ? k->version : 0;
+
+	if (c->expected != UINT64_MAX && c->expected != there) {
+		c->done(c->ctx, STORE_REFUSED, name, k ? buffer_span(&k->body) : span_str(""), there);
+		return;
+	}
+	if (k)
+		bench_drop(k);
+	for (k = bench.kept; k < bench.kept + bench.kept_count && k->version;)
+		k++;
+	if (k == bench.kept + bench.kept_count)
+		bench.kept_count++;
+	assert_true(bench.kept_count <= BENCH_KEPT);
+	*k = (struct bench_kept){c->kind, bench_copy(name), bench_copy(buffer_span(&c->body)),
+				 ++bench.document_version};
+	c->done(c->ctx, STORE_DONE, name, buffer_span(&c->body), k->version);
+}
+
+static inline int bench_compare(struct span a, struct span b)
+{
+	int order = memcmp(a.data, b.data, MIN(a.len, b.len));
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The document that follows `after` in order. */
+static inline struct bench_kept *bench_after(enum store_document kind, struct span after)
+{
+	struct bench_kept *best = NULL;
+
+	for (size_t i = 0; i < bench.kept_count; i++) {
+		struct bench_kept *k = &bench.kept[i];
+
+		if (k->version && k->kind == kind && bench_compare(buffer_span(&k->name), after) > 0 &&
+		    (!best || bench_compare(buffer_span(&k->name), buffer_span(&best->name)) < 0))
+			best = k;
+	}
+	return best;
+}
+
+static inline void bench_do_list(struct bench_call *c)
+{
+	struct bench_kept *k = bench_after(c->kind, buffer_span(&c->name));
+
+	for (uint64_t i = 0; k && i < c->expected; i++) {
+		c->done(c->ctx, STORE_DONE, buffer_span(&k->name), buffer_span(&k->body), k->version);
+		k = bench_after(c->kind, buffer_span(&k->name));
+	}
+	c->done(c->ctx, STORE_ABSENT, span_str(""), span_str(""), 0);
+}
+
+static inline void bench_finish_call(struct bench_call *c)
+{
+	struct bench_kept *k = bench_kept(c->kind, buffer_span(&c->name));
+
+	if (bench.document_error)
+		c->done(c->ctx, bench.document_error, buffer_span(&c->name), span_str(""), 0);
+	else if (c->what == BENCH_PUT)
+		bench_do_put(c);
+	else if (c->what == BENCH_LIST)
+		bench_do_list(c);
+	else if (!k)
+		c->done(c->ctx, STORE_ABSENT, buffer_span(&c->name), span_str(""), 0);
+	else if (c->what == BENCH_GET)
+		c->done(c->ctx, STORE_DONE, buffer_span(&c->name), buffer_span(&k->body), k->version);
+	if (c->what == BENCH_DELETE && k && !bench.document_error) {
+		bench_drop(k);
+		c->done(c->ctx, STORE_DONE, buffer_span(&c->name), span_str(""), 0);
+	}
+	buffer_deinit(&c->name);
+	buffer_deinit(&c->body);
+}
+
+static inline void bench_finish_calls(void)
+{
+	struct bench_call calls[BENCH_CALLS];
+	size_t count = bench.call_count;
+
+	memcpy(calls, bench.calls, count * sizeof(calls[0]));
+	bench.call_count = 0;
+	for (size_t i = 0; i < count; i++)
+		bench_finish_call(&calls[i]);
+}
+
+int store_document_get(struct store *s, enum store_document kind, struct span name, store_document_fn *done,
+		       void *ctx)
+{
+	(void)s;
+	return bench_call(BENCH_GET, kind, name, span_str(""), 0, done, ctx);
+}
+
+int store_document_list(struct store *s, enum store_document kind, struct span after, size_t count,
+			store_document_fn *each, void *ctx)
+{
+	(void)s;
+	return bench_call(BENCH_LIST, kind, after, span_str(""), count, each, ctx);
+}
+
 int store_document_put(struct store *s, enum store_document kind, struct span name, struct span body,
 		       uint64_t expected, store_document_fn *done, void *ctx)
 {
 	(void)s;
+	if (kind != STORE_MODEL)
+		return bench_call(BENCH_PUT, kind, name, body, expected, done, ctx);
 	assert_true(body.len > 0);
 	assert_int_equal(expected, UINT64_MAX);
 	return bench_document(kind, name, false, done, ctx);
@@ -291,6 +458,8 @@ int store_document_delete(struct store *s, enum store_document kind, struct span
 			  store_document_fn *done, void *ctx)
 {
 	(void)s;
+	if (kind != STORE_MODEL)
+		return bench_call(BENCH_DELETE, kind, name, span_str(""), 0, done, ctx);
 	return bench_document(kind, name, true, done, ctx);
 }
 
@@ -402,6 +571,7 @@ static inline void bench_turn(void)
 	struct timespec pause = {0, 100000};
 
 	bench_finish_reads();
+	bench_finish_calls();
 	uv_run(&bench.loop, UV_RUN_NOWAIT);
 	nanosleep(&pause, NULL);
 }
@@ -607,6 +777,8 @@ static inline int bench_tear_down(void **state)
 	assert_int_equal(uv_loop_close(&bench.loop), 0);
 	for (size_t i = 0; i < bench.event_count; i++)
 		buffer_deinit(&bench.events[i].body);
+	for (size_t i = 0; i < bench.kept_count; i++)
+		bench_drop(&bench.kept[i]);
 	free(bench.events);
 	free(bench.devices);
 	registry_free(bench.registry);

@@ -22,7 +22,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-READY = re.compile(r' ready .*coap="[^"]*:(\d+)" http="[^"]*:(\d+)" devices=(\d+)')
+READY = re.compile(r' ready .*coap="[^"]*:(\d+)" dtls="[^"]*" http="[^"]*:(\d+)" devices=(\d+)')
 START_TIMEOUT = 60
 
 
@@ -94,8 +94,8 @@ class Server:
 
     def __init__(self, programs, folder):
         self.folder = folder
-        command = [programs / "src/daemon/shoald", "--coap-listen", "[::]:0", "--http-listen", "127.0.0.1:0",
-                   "--store-url", f"lmdb:{folder}/store", "--lwm2m-devices-max", "4000000"]
+        command = [programs / "src/daemon/shoald", "--coap-listen", "[::]:0", "--dtls-listen", "[::]:0",
+                   "--http-listen", "127.0.0.1:0", "--store-url", f"lmdb:{folder}/store", "--lwm2m-devices-max", "4000000"]
         began = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True, cwd=folder, preexec_fn=die_with_parent)

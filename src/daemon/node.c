@@ -14,6 +14,8 @@
 
 #include "base/clock.h"
 #include "daemon/models.h"
+#include "daemon/secrets.h"
+#include "daemon/secure.h"
 #include "http/http.h"
 #include "lwm2m/server.h"
 #include "net/listener.h"
@@ -26,7 +28,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { LISTENERS_MAX = 8 };
+enum { LISTENERS_MAX = 16 };
 
 struct node {
 	const struct daemon_settings *settings;
@@ -38,12 +40,17 @@ struct node {
 	uv_prepare_t prepare;
 	uv_signal_t signals[2];
 	struct listener listeners[LISTENERS_MAX];
-	char uris[LISTENERS_MAX][ADDRESS_TEXT + 8];
-	unsigned listener_count;
+	char uris[LISTENERS_MAX][ADDRESS_TEXT + 9];
+	unsigned listener_count; /* those for plain CoAP come first, then those for DTLS */
+	unsigned plain_count;
 	struct address http_listen;
 	struct http_southbound southbound[LISTENERS_MAX];
 	struct registry *registry;
 	struct store *store;
+	struct vault vault;
+	struct credentials *credentials;
+	struct failures *failures;
+	struct secure *secure; /* NULL: no DTLS */
 	struct lwm2m_server *server;
 	struct http *http;
 	bool stopping;
@@ -56,7 +63,9 @@ static void host_send(void *ctx, const struct address *to, struct span datagram)
 {
 	struct node *n = ctx;
 
-	if (to->listener < n->listener_count)
+	if (to->family == ADDRESS_ASSOCIATION)
+		secure_send(n->secure, to, datagram);
+	else if (to->listener < n->listener_count)
 		udp_send(n->listeners[to->listener].socket, to, datagram);
 }
 
@@ -82,7 +91,10 @@ static void on_datagram(void *ctx, const struct datagram *d)
 {
 	struct node *n = ctx;
 
-	lwm2m_server_input(n->server, &d->peer, span_of(d->data, d->len));
+	if (d->peer.listener < n->plain_count)
+		lwm2m_server_input(n->server, &d->peer, span_of(d->data, d->len));
+	else
+		secure_input(n->secure, &d->peer, span_of(d->data, d->len));
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -117,7 +129,7 @@ static int complain(struct node *n, const char *event, const char *what, int err
 	return err;
 }
 
-static int open_listener(struct node *n, struct span item)
+static int open_listener(struct node *n, const char *section, struct span item)
 {
 	unsigned index = n->listener_count;
 	_cleanup_free_ char *text = span_dup(item);
@@ -127,33 +139,35 @@ static int open_listener(struct node *n, struct span item)
 
 	if (!text || address_parse(text, &at) < 0 || index == LISTENERS_MAX) {
 		fprintf(stderr,
-			"shoald: [coap] listen: '%s' is not usable: it takes up to %d numeric addresses such "
-			"as [::]:5683 or "
-			"192.0.2.1:5683\n",
-			text ? text : "", LISTENERS_MAX);
+			"shoald: [%s] listen: '%s' is not usable: it takes up to %d numeric addresses such "
+			"as [::]:5683 or 192.0.2.1:5683\n",
+			section, text ? text : "", LISTENERS_MAX);
 		n->status = 2;
 		return -EINVAL;
 	}
 	snprintf(what, sizeof(what), "address=%s", text);
 	err = listener_open(&n->listeners[index], &n->loop, &at, (uint8_t)index, on_datagram, n);
-	if (err < 0)
-		return complain(n, "cannot-listen", what, err,
-				err == -EADDRINUSE ? "another program serves this port; set [coap] listen"
-						   : NULL);
+	if (err < 0) {
+		char hint[96];
+
+		snprintf(hint, sizeof(hint), "another program serves this port; set [%s] listen", section);
+		return complain(n, "cannot-listen", what, err, err == -EADDRINUSE ? hint : NULL);
+	}
 	local = udp_local(n->listeners[index].socket);
-	snprintf(n->uris[index], sizeof(n->uris[index]), "coap://%s", address_format(&local, bound));
+	snprintf(n->uris[index], sizeof(n->uris[index]), "%s://%s",
+		 strcmp(section, "dtls") == 0 ? "coaps" : "coap", address_format(&local, bound));
 	n->listener_count++;
 	return 0;
 }
 
-static int open_listeners(struct node *n)
+static int open_listeners(struct node *n, const char *section, const char *list)
 {
-	const char *cursor = n->settings->coap_listen;
 	struct span item;
 	int err = 0;
 
-	while (err == 0 && settings_list_next(&cursor, &item))
-		err = open_listener(n, item);
+	while (err == 0 && settings_list_next(&list, &item))
+		if (!span_is(item, "none"))
+			err = open_listener(n, section, item);
 	return err;
 }
 
@@ -214,10 +228,55 @@ static int restore_device(void *ctx, const struct store_device *stored)
 	return err;
 }
 
+static void credentials_gone(void *ctx, struct span endpoint, const struct credential_entry *gone,
+			     size_t count)
+{
+	struct node *n = ctx;
+
+	(void)gone;
+	(void)count;
+	if (n->secure)
+		secure_revoke(n->secure, endpoint);
+}
+
+static int start_security(struct node *n)
+{
+	struct secure_parts parts = {.settings = n->settings,
+				     .loop = &n->loop,
+				     .timers = &n->timers,
+				     .random = &n->random,
+				     .log = &n->log,
+				     .store = n->store,
+				     .vault = &n->vault,
+				     .ctx = n,
+				     .send = host_send};
+	struct siphash_key hash_key;
+	uint8_t salt[VAULT_SALT];
+	struct vault_key key;
+	int err = cluster_key_load(n->settings, &n->random, &n->log, &key);
+
+	if (err < 0)
+		return err;
+	random_fill(&n->random, salt, sizeof(salt));
+	random_fill(&n->random, &hash_key, sizeof(hash_key));
+	vault_init(&n->vault, &key, (uint32_t)n->settings->node_id, store_incarnation(n->store), salt);
+	explicit_bzero(&key, sizeof(key));
+	parts.credentials = n->credentials = credentials_new(n->store, &n->vault, credentials_gone, n);
+	parts.failures = n->failures = failures_new(&hash_key);
+	if (!n->credentials || !n->failures)
+		return -ENOMEM;
+	return n->plain_count < n->listener_count ? secure_new(&parts, &n->secure) : 0;
+}
+
 static int start_server(struct node *n)
 {
 	const struct daemon_settings *set = n->settings;
-	const struct lwm2m_host host = {n, host_send, host_write, host_wall_ms, host_mono_ms, NULL};
+	const struct lwm2m_host host = {n,
+					host_send,
+					host_write,
+					host_wall_ms,
+					host_mono_ms,
+					n->secure ? secure_layer(n->secure) : NULL};
 	struct lwm2m_config config;
 
 	lwm2m_config_init(&config);
@@ -237,7 +296,11 @@ static int start_server(struct node *n)
 	config.fence = (struct store_fence){.node = (uint32_t)set->node_id,
 					    .incarnation = store_incarnation(n->store)};
 	n->server = lwm2m_server_new(&config, &host, n->registry, &n->timers, &n->random, &n->log);
-	return n->server ? store_scan(n->store, STORE_MANAGEMENT, restore_device, n) : -ENOMEM;
+	if (!n->server)
+		return -ENOMEM;
+	if (n->secure)
+		secure_serve(n->secure, n->server);
+	return store_scan(n->store, STORE_MANAGEMENT, restore_device, n);
 }
 
 static void udp_totals(void *ctx, struct http_udp_stats *out)
@@ -265,7 +328,8 @@ static int start_http(struct node *n)
 	int err;
 
 	for (unsigned i = 0; i < n->listener_count; i++)
-		n->southbound[i] = (struct http_southbound){n->uris[i], "CoAP over UDP"};
+		n->southbound[i] = (struct http_southbound){
+			n->uris[i], i < n->plain_count ? "CoAP over UDP" : "CoAP over DTLS"};
 	http_config_init(&config);
 	config.listen = n->http_listen;
 	config.version = SHOAL_VERSION;
@@ -284,19 +348,28 @@ static int start_http(struct node *n)
 	return err;
 }
 
+static void list_addresses(const struct node *n, unsigned from, unsigned to, char *text, size_t size)
+{
+	struct writer w = writer_of(text, size - 1);
+
+	for (unsigned i = from; i < to; i++) {
+		writer_str(&w, i > from ? "," : "");
+		writer_str(&w, strstr(n->uris[i], "//") + 2);
+	}
+	*w.pos = 0;
+}
+
 static void say_ready(struct node *n)
 {
-	char coap[LISTENERS_MAX * (ADDRESS_TEXT + 2)] = "", http[ADDRESS_TEXT];
+	char coap[LISTENERS_MAX * (ADDRESS_TEXT + 2)], dtls[LISTENERS_MAX * (ADDRESS_TEXT + 2)],
+		http[ADDRESS_TEXT];
 	struct address at = n->http_listen;
-	struct writer w = writer_of(coap, sizeof(coap) - 1);
 
-	for (unsigned i = 0; i < n->listener_count; i++) {
-		writer_str(&w, i ? "," : "");
-		writer_str(&w, n->uris[i] + strlen("coap://"));
-	}
+	list_addresses(n, 0, n->plain_count, coap, sizeof(coap));
+	list_addresses(n, n->plain_count, n->listener_count, dtls, sizeof(dtls));
 	at.port = http_port(n->http);
-	log_event(&n->log, LOG_INFO, "ready", "version=%s coap=\"%s\" http=\"%s\" devices=%zu", SHOAL_VERSION,
-		  coap, address_format(&at, http), lwm2m_device_count(n->server));
+	log_event(&n->log, LOG_INFO, "ready", "version=%s coap=\"%s\" dtls=\"%s\" http=\"%s\" devices=%zu",
+		  SHOAL_VERSION, coap, dtls, address_format(&at, http), lwm2m_device_count(n->server));
 }
 
 /* ---- stop: no more datagrams, then no more requests, then the last writes and their answers ---- */
@@ -394,9 +467,14 @@ static int start(struct node *n)
 	if (!err && !n->registry)
 		err = -ENOMEM;
 	if (!err)
-		err = open_listeners(n);
+		err = open_listeners(n, "coap", n->settings->coap_listen);
+	n->plain_count = n->listener_count;
+	if (!err)
+		err = open_listeners(n, "dtls", n->settings->dtls_listen);
 	if (!err)
 		err = open_store(n);
+	if (!err)
+		err = start_security(n);
 	if (!err)
 		err = models_load(n->registry, n->settings->models_directory, n->store, &n->loop, &n->log);
 	if (!err)
@@ -436,6 +514,10 @@ int node_run(const struct daemon_settings *settings)
 	uv_run(&n->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&n->loop);
 	lwm2m_server_free(n->server);
+	secure_free(n->secure);
+	credentials_free(n->credentials);
+	failures_free(n->failures);
+	vault_deinit(&n->vault);
 	registry_free(n->registry);
 	for (unsigned i = 0; i < n->listener_count; i++)
 		listener_free(&n->listeners[i]);

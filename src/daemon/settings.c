@@ -9,6 +9,8 @@
 #include <stdio.h>
 
 #include "daemon/settings.h"
+
+#include "dtls/handshake.h"
 #include "store/store.h"
 
 static const char *const durabilities[] = {[STORE_DISK] = "disk", [STORE_LOCAL] = "local", NULL};
@@ -29,6 +31,13 @@ static const struct setting settings[] = {
 
 	{"node", "id", 0, SETTING_UINT, AT(node_id), 1, 65535, NULL, "1", "NUMBER",
 	 "Number of this node. It names the owner of a device in the store."},
+
+	{"node", "cluster-key-file", 0, SETTING_STRING, AT(cluster_key_file), .placeholder = "FILE",
+	 .help = "The key that seals what the store holds of session keys and pre-shared keys: 32 bytes, or "
+		 "64 "
+		 "hexadecimal digits. All nodes of a cluster have the same one. Without this setting it is "
+		 "made at "
+		 "the first start, as cluster.key in the directory of the embedded store."},
 
 	{"coap", "listen", 0, SETTING_LIST, AT(coap_listen), .fallback = "[::]:5683",
 	 .placeholder = "ADDRESS,...",
@@ -51,6 +60,54 @@ static const struct setting settings[] = {
 	 NULL, "93s", "TIME", "How long to wait for a separate response after the empty acknowledgement."},
 	{"coap", "max-waiting", 0, SETTING_UINT, AT(max_waiting), 1, 10000, NULL, "32", "NUMBER",
 	 "How many exchanges may wait for one device; more are refused."},
+
+	{"dtls", "listen", 0, SETTING_LIST, AT(dtls_listen), .fallback = "[::]:5684",
+	 .placeholder = "ADDRESS,...",
+	 .help = "Addresses for CoAP over DTLS 1.2. `none`: no DTLS. What devices authenticate with is set "
+		 "by "
+		 "PUT /api/security/clients."},
+	{"dtls", "key", 0, SETTING_STRING, AT(dtls_key), .placeholder = "FILE",
+	 .help = "The server's private key (PEM, P-256), for raw public keys and X.509. Without this setting "
+		 "it is "
+		 "made at the first start, as server-key.pem in the directory of the embedded store."},
+	{"dtls", "certificate", 0, SETTING_STRING, AT(dtls_certificate), .placeholder = "FILE",
+	 .help = "The server's certificate chain (PEM), the server's own first. It turns X.509 on, with "
+		 "trust."},
+	{"dtls", "trust", 0, SETTING_STRING, AT(dtls_trust), .placeholder = "FILE",
+	 .help = "Certificates (PEM) that certificates of devices have to be issued by."},
+	{"dtls", "x509-endpoint", 0, SETTING_STRING, AT(dtls_x509_endpoint), .fallback = "san,cn",
+	 .placeholder = "RULES",
+	 .help = "Which names of a device's certificate are its endpoint name, in order: cn, san, san-dns, "
+		 "san-uri, "
+		 "san-other, serial, each with :PATTERN if only a part of it is, as in "
+		 "san-uri:urn:dev:imei:*."},
+	{"dtls", "x509-any", 0, SETTING_BOOL, AT(dtls_x509_any), .fallback = "no",
+	 .help = "Take every certificate that `trust` issued. Else its endpoint needs an entry with mode "
+		 "x509."},
+	{"dtls", "connection-ids", 0, SETTING_BOOL, AT(dtls_connection_ids), .fallback = "yes",
+	 .help = "Give connection ids (RFC 9146) to clients that can use them: they keep their session when "
+		 "their "
+		 "address changes."},
+	{"dtls", "session-age", 0, SETTING_DURATION, AT(dtls_age_ms), 0, 3650 DAYS, NULL, "30d", "TIME",
+	 "After this a session ends, and its device makes a new handshake. 0s: never."},
+	{"dtls", "session-idle", 0, SETTING_DURATION, AT(dtls_idle_ms), 0, 3650 DAYS, NULL, "7d", "TIME",
+	 "A session in which nothing was received for so long ends. 0s: never."},
+	{"dtls", "resumption", 0, SETTING_DURATION, AT(dtls_resumption_ms), 0, 365 DAYS, NULL, "24h", "TIME",
+	 "For how long a session may be resumed by its id, with a short handshake. 0s: not at all."},
+	{"dtls", "mtu", 0, SETTING_UINT, AT(dtls_mtu), DTLS_MTU_MIN, DTLS_MTU_MAX, NULL, "1200", "BYTES",
+	 "The largest datagram of a handshake."},
+	{"dtls", "retransmit", 0, SETTING_DURATION, AT(dtls_retransmit_ms), 100, 60 SECONDS, NULL, "1s",
+	 "TIME", "How long to wait before a flight of a handshake is sent again; doubled each time."},
+	{"dtls", "hide-identities", 0, SETTING_BOOL, AT(dtls_hide_identities), .fallback = "no",
+	 .help = "Let an unknown PSK identity fail as a wrong key does, instead of with alert 115."},
+	{"dtls", "handshakes-max", 0, SETTING_UINT, AT(dtls_handshakes_max), 16, 1000000, NULL, "4096",
+	 "NUMBER", "How many handshakes may run at a time (11 KB each). More are left to be tried again."},
+	{"dtls", "hello-rate", 0, SETTING_UINT, AT(dtls_hellos_per_s), 0, 1000000, NULL, "2000", "NUMBER",
+	 "New handshakes per second that one source network (/24, /56) may begin, and twice as many at once. "
+	 "0: no "
+	 "limit."},
+	{"dtls", "unbound-max", 0, SETTING_UINT, AT(dtls_unbound_max), 16, 10000000, NULL, "10000", "NUMBER",
+	 "How many sessions may wait for their device to register. The oldest makes room."},
 
 	{"lwm2m", "strict", 0, SETTING_BOOL, AT(strict), .fallback = "no",
 	 .help = "Refuse what the specification forbids even where devices in the field do it: a missing "

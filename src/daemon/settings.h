@@ -10,9 +10,15 @@ struct daemon_settings {
 	char *config;
 
 	uint64_t node_id;
+	char *cluster_key_file;
 
 	char *coap_listen;
 	uint64_t ack_timeout_ms, ack_random_percent, max_retransmit, nstart, response_timeout_ms, max_waiting;
+
+	char *dtls_listen, *dtls_key, *dtls_certificate, *dtls_trust, *dtls_x509_endpoint;
+	bool dtls_connection_ids, dtls_hide_identities, dtls_x509_any;
+	uint64_t dtls_mtu, dtls_retransmit_ms, dtls_age_ms, dtls_idle_ms, dtls_resumption_ms;
+	uint64_t dtls_unbound_max, dtls_handshakes_max, dtls_hellos_per_s;
 
 	bool strict;
 	uint64_t default_lifetime_s, lifetime_grace_ms, awake_ms, devices_max, requests_max;

@@ -270,9 +270,15 @@ struct store_cursor store_events_end(const struct store *s);
  * subscriber; NULL: none. */
 void store_on_events(struct store *s, void (*grown)(void *ctx), void *ctx);
 
-/* ---- documents: credentials, bootstrap configurations, models, settings of the cluster ---- */
+/* ---- documents: credentials, bootstrap configurations, models, settings, DTLS sessions ---- */
 
-enum store_document { STORE_CREDENTIAL = 1, STORE_BOOTSTRAP_CONFIG = 2, STORE_MODEL = 3, STORE_SETTING = 4 };
+enum store_document {
+	STORE_CREDENTIAL = 1,
+	STORE_BOOTSTRAP_CONFIG = 2,
+	STORE_MODEL = 3,
+	STORE_SETTING = 4,
+	STORE_RESUMPTION = 5 /* DTLS sessions by id */
+};
 
 /*
  * Sealed or not is the caller's business. Bodies have up to STORE_DOCUMENT_MAX bytes. `version` grows with

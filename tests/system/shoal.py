@@ -208,13 +208,15 @@ class Events:
 class Daemon:
     """shoald with a store of its own. `start` after `kill` or `stop` uses the same ports and store."""
 
-    def __init__(self, folder, *options, build=None, wrapper=(), env=None, coap=None, store=None, http=None):
+    def __init__(self, folder, *options, build=None, wrapper=(), env=None, coap=None, store=None, http=None,
+                 dtls=None):
         self.folder = pathlib.Path(folder)
         self.store = store or f"lmdb:{self.folder}/data"
         self.options = list(options)
         self.build, self.wrapper, self.env = build, list(wrapper), env or {}
         self.coap_port = coap or free_port()
         self.http_port = http or free_port()
+        self.dtls_port = dtls or free_port()
         self.process, self.lines = None, []
 
     def __enter__(self):
@@ -227,7 +229,8 @@ class Daemon:
 
     def arguments(self):
         return [*self.wrapper, program("shoald", self.build),
-                "--coap-listen", f"[::]:{self.coap_port}", "--http-listen", f"127.0.0.1:{self.http_port}",
+                "--coap-listen", f"[::]:{self.coap_port}", "--dtls-listen", f"[::]:{self.dtls_port}",
+                "--http-listen", f"127.0.0.1:{self.http_port}",
                 "--store-url", self.store, *self.options]
 
     def start(self, timeout=20.0):

@@ -14,7 +14,7 @@ import coap_peer
 import shoal
 from coap_peer import Device
 
-COMPLETE = ["--coap-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+COMPLETE = ["--coap-listen", "127.0.0.1:0", "--dtls-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
 
 
 def shoald(folder, *arguments, env=None):
@@ -111,7 +111,7 @@ def test_port_0_takes_a_free_port_and_the_ready_line_tells_which(folder):
                                 "--store-url", f"lmdb:{folder}/data"], stderr=subprocess.PIPE, text=True, cwd=folder)
     try:
         line = next(x for x in process.stderr if " ready " in x)
-        match = re.search(r'coap="([^"]*)" http="([^"]*)"', line)
+        match = re.search(r'coap="([^"]*)" dtls="[^"]*" http="([^"]*)"', line)
         coap, http = match.group(1).split(","), match.group(2)
         assert len(coap) == 2
         for address, host in zip(coap, ("127.0.0.1", "::1")):

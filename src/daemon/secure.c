@@ -1,0 +1,774 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * Wiring of the DTLS endpoint: its questions become look-ups of the store, its jobs go to the thread pool,
+ * and what it has to say goes to the devices. Nothing here decides whether a handshake is good.
+ *
+ * The thread pool commits the store, too, so that only a few handshakes compute at a time and the others wait
+ * here: a storm of certificates must not hold up acknowledgements.
+ */
+
+#include "daemon/secure.h"
+
+#include "base/clock.h"
+#include "daemon/secrets.h"
+#include "security/certificate.h"
+
+#include <errno.h>
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+	JOBS_MAX = 2, /* of the pool's four threads */
+	FRESH = 1024, /* first uses of new credentials that are awaited */
+	COOKIE_PERIOD_MS = 600000,
+	TICKETS_PERIOD_MS = 3600000, /* those that are over are looked for */
+	TICKETS_PAUSE_MS = 100,
+	TICKETS_AT_ONCE = 256,
+	PEM_MAX = 1 << 20,
+	TICKET_SEALED_MAX = 8192,
+	SESSION_MAX = DTLS_SESSION_ENCODED_MAX + VAULT_OVERHEAD,
+};
+
+struct job {
+	struct list node;
+	uv_work_t work;
+	struct secure *secure;
+	struct dtls_job *job;
+};
+
+struct secure {
+	struct secure_parts parts;
+	struct dtls_context *context;
+	struct dtls_endpoint *endpoint;
+	struct lwm2m_server *server;
+	struct lwm2m_security layer;
+	struct certificate_rules rules;
+	struct list jobs; /* that wait */
+	unsigned jobs_running;
+	struct timer cookie_timer;
+	struct timer ticket_timer;
+	uint8_t tickets_after[DTLS_SESSION_ID_MAX]; /* how far the walk over them is */
+	size_t tickets_after_len;
+	bool tickets_more;
+	uint64_t fresh[FRESH]; /* hashes of identities whose first use ends the credential before them */
+	struct siphash_key fresh_key;
+	bool x509_any;
+};
+
+static uint64_t now_of(const struct secure *s)
+{
+	return uv_now(s->parts.loop);
+}
+
+/* ---- cookies ---- */
+
+static void on_cookie_period(struct timer *timer, uint64_t now_ms)
+{
+	struct secure *s = container_of(timer, struct secure, cookie_timer);
+	uint64_t wall = clock_wall_ms();
+	struct dtls_cookie_keys keys = {.period = wall / COOKIE_PERIOD_MS};
+
+	static_assert((int)VAULT_DERIVED == (int)DTLS_COOKIE_KEY, "a derived secret is a key");
+	vault_derive(s->parts.vault, "dtls cookie", keys.period, keys.current);
+	vault_derive(s->parts.vault, "dtls cookie", keys.period - 1, keys.previous);
+	dtls_endpoint_set_cookie_keys(s->endpoint, &keys);
+	explicit_bzero(&keys, sizeof(keys));
+	timer_set(s->parts.timers, timer, now_ms + COOKIE_PERIOD_MS - wall % COOKIE_PERIOD_MS,
+		  on_cookie_period);
+}
+
+/* ---- what becomes of a handshake ---- */
+
+static void host_send(void *ctx, const struct address *to, struct span datagram)
+{
+	struct secure *s = ctx;
+
+	s->parts.send(s->parts.ctx, to, datagram);
+}
+
+static void host_input(void *ctx, const struct address *association, uint64_t number, struct span plaintext)
+{
+	struct secure *s = ctx;
+
+	lwm2m_server_input_secure(s->server, association, number, plaintext);
+}
+
+static uint64_t *fresh_slot(struct secure *s, struct span identity, uint64_t *hash)
+{
+	*hash = siphash(&s->fresh_key, identity) | 1;
+	return &s->fresh[*hash % FRESH];
+}
+
+static void host_established(void *ctx, const struct address *association, const struct dtls_claim *claim)
+{
+	struct secure *s = ctx;
+	uint64_t hash, *slot = fresh_slot(s, claim->identity, &hash);
+
+	if (*slot == hash &&
+	    credentials_used(s->parts.credentials, claim->endpoint,
+			     claim->kind == DTLS_IDENTITY_PSK ? CREDENTIAL_PSK : CREDENTIAL_RAW_KEY,
+			     claim->identity, NULL, NULL) == 0)
+		*slot = 0;
+	lwm2m_server_established(s->server, association, claim->endpoint);
+}
+
+static void host_closed(void *ctx, const struct address *association, enum dtls_end why, bool bound)
+{
+	struct secure *s = ctx;
+
+	(void)why;
+	if (bound)
+		lwm2m_server_closed(s->server, association);
+}
+
+static void note_failure(struct secure *s, const struct failure *failure)
+{
+	char name[128], address[ADDRESS_TEXT];
+
+	(void)failures_note(s->parts.failures, failure, clock_wall_ms());
+	log_limited(s->parts.log, LOG_WARN, 60, "auth-failure", "cause=%s %s=%s address=%s detail=\"%s\"",
+		    failure->cause, failure_who_name(failure->who),
+		    log_quote(failure->name.data, failure->name.len, name, sizeof(name)),
+		    address_format(&failure->address, address), failure->words);
+}
+
+/* A name that people know: the identity, or what a certificate says. */
+static void host_refused(void *ctx, const struct dtls_refusal *r)
+{
+	struct secure *s = ctx;
+	struct certificate_names names = {0};
+	struct failure failure = {.who = FAILURE_ADDRESS,
+				  .cause = dtls_cause_name(r->failure->cause),
+				  .words = r->failure->words,
+				  .address = r->peer};
+
+	if (r->kind == DTLS_IDENTITY_PSK) {
+		failure.who = FAILURE_IDENTITY;
+		failure.name = r->identity;
+	} else if (r->kind == DTLS_IDENTITY_X509 &&
+		   certificate_endpoints(r->identity, &s->rules, &names) == 0 && names.count > 0) {
+		failure.who = FAILURE_IDENTITY;
+		failure.name = certificate_name(&names, 0);
+	}
+	note_failure(s, &failure);
+}
+
+static uint64_t host_wall(void *ctx)
+{
+	(void)ctx;
+	return clock_wall_ms();
+}
+
+/* ---- jobs ---- */
+
+static void job_run(uv_work_t *work)
+{
+	dtls_job_run(container_of(work, struct job, work)->job);
+}
+
+static void jobs_start(struct secure *s);
+
+static void job_done(uv_work_t *work, int status)
+{
+	struct job *j = container_of(work, struct job, work);
+	struct secure *s = j->secure;
+
+	assert(status == 0); /* nobody cancels it */
+	s->jobs_running--;
+	dtls_job_done(j->job, now_of(s));
+	free(j);
+	jobs_start(s);
+}
+
+static void jobs_start(struct secure *s)
+{
+	struct list *node;
+
+	while (s->jobs_running < JOBS_MAX && (node = list_take_first(&s->jobs))) {
+		struct job *j = container_of(node, struct job, node);
+		int err = uv_queue_work(s->parts.loop, &j->work, job_run, job_done);
+
+		assert(err == 0);
+		s->jobs_running++;
+	}
+}
+
+static void host_run(void *ctx, struct dtls_job *job)
+{
+	struct secure *s = ctx;
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j) { /* late is better than never */
+		dtls_job_run(job);
+		dtls_job_done(job, now_of(s));
+		return;
+	}
+	j->secure = s;
+	j->job = job;
+	list_append(&s->jobs, &j->node);
+	jobs_start(s);
+}
+
+/* ---- questions: whose credential ---- */
+
+struct lookup {
+	struct secure *secure;
+	uint64_t ticket;
+	size_t next; /* name of a certificate */
+	struct certificate_names names;
+};
+
+static void psk_found(void *ctx, const struct credential_found *found)
+{
+	struct lookup *l = ctx;
+	struct secure *s = l->secure;
+	bool known = found->result == CREDENTIALS_DONE;
+
+	/* What cannot be looked up now is not unknown: this handshake times out, and the next may know. */
+	if (known || found->result == CREDENTIALS_ABSENT)
+		dtls_endpoint_psk(s->endpoint, l->ticket, known ? found->key : span_of(NULL, 0),
+				  known ? found->endpoint : span_of(NULL, 0), now_of(s));
+	free(l);
+}
+
+struct fresh_lookup {
+	struct lookup base;
+	size_t len;
+	uint8_t identity[];
+};
+
+static void note_fresh(struct secure *s, struct span identity)
+{
+	uint64_t hash, *slot = fresh_slot(s, identity, &hash);
+
+	*slot = hash;
+}
+
+static void fresh_psk_found(void *ctx, const struct credential_found *found)
+{
+	struct fresh_lookup *f = ctx;
+
+	if (found->result == CREDENTIALS_DONE && found->fresh)
+		note_fresh(f->base.secure, span_of(f->identity, f->len));
+	psk_found(ctx, found);
+}
+
+static struct fresh_lookup *lookup_of(struct secure *s, uint64_t ticket, struct span identity)
+{
+	struct fresh_lookup *f = calloc(1, sizeof(*f) + identity.len);
+
+	if (!f)
+		return NULL;
+	f->base.secure = s;
+	f->base.ticket = ticket;
+	f->len = identity.len;
+	if (identity.len)
+		memcpy(f->identity, identity.data, identity.len);
+	return f;
+}
+
+static void host_find_psk(void *ctx, uint64_t ticket, struct span identity)
+{
+	struct secure *s = ctx;
+	struct fresh_lookup *f = lookup_of(s, ticket, identity);
+
+	if (f && credentials_find_psk(s->parts.credentials, identity, fresh_psk_found, f) < 0)
+		free(f);
+}
+
+static void key_found(void *ctx, const struct credential_found *found)
+{
+	struct fresh_lookup *f = ctx;
+	struct secure *s = f->base.secure;
+	bool known = found->result == CREDENTIALS_DONE;
+
+	if (known && found->fresh)
+		note_fresh(s, span_of(f->identity, f->len));
+	if (known || found->result == CREDENTIALS_ABSENT)
+		dtls_endpoint_peer(s->endpoint, f->base.ticket, known, true,
+				   known ? found->endpoint : span_of(NULL, 0), now_of(s));
+	free(f);
+}
+
+static void try_next_name(struct lookup *l);
+
+static void modes_found(void *ctx, int result, unsigned modes, const struct credential_list *list)
+{
+	struct lookup *l = ctx;
+	struct secure *s = l->secure;
+
+	(void)list;
+	if (result < 0) {
+		free(l);
+	} else if (result == CREDENTIALS_DONE && modes & CREDENTIAL_X509) {
+		dtls_endpoint_peer(s->endpoint, l->ticket, true, false,
+				   certificate_name(&l->names, l->next - 1), now_of(s));
+		free(l);
+	} else {
+		try_next_name(l);
+	}
+}
+
+/* The first name of the certificate that is an endpoint with X.509 as its credential. */
+static void try_next_name(struct lookup *l)
+{
+	struct secure *s = l->secure;
+
+	if (s->x509_any && l->names.count > 0) {
+		dtls_endpoint_peer(s->endpoint, l->ticket, true, false, certificate_name(&l->names, 0),
+				   now_of(s));
+		free(l);
+	} else if (l->next == l->names.count) {
+		dtls_endpoint_peer(s->endpoint, l->ticket, false, false,
+				   l->names.count ? certificate_name(&l->names, 0) : span_of(NULL, 0),
+				   now_of(s));
+		free(l);
+	} else {
+		l->next++;
+		if (credentials_find_endpoint(s->parts.credentials, certificate_name(&l->names, l->next - 1),
+					      modes_found, l) < 0)
+			free(l);
+	}
+}
+
+static void host_find_peer(void *ctx, uint64_t ticket, const struct span *chain, size_t count, bool raw_key)
+{
+	struct secure *s = ctx;
+	struct lookup *l;
+
+	if (count == 0) {
+		dtls_endpoint_peer(s->endpoint, ticket, false, false, span_of(NULL, 0), now_of(s));
+		return;
+	}
+	if (raw_key) {
+		struct fresh_lookup *f = lookup_of(s, ticket, chain[0]);
+
+		if (f && credentials_find_key(s->parts.credentials, chain[0], key_found, f) < 0)
+			free(f);
+		return;
+	}
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return;
+	l->secure = s;
+	l->ticket = ticket;
+	if (certificate_endpoints(chain[0], &s->rules, &l->names) < 0)
+		l->names.count = 0;
+	try_next_name(l);
+}
+
+/* ---- sessions that can be resumed: documents, sealed, with a time to live in front ---- */
+
+static struct vault_place ticket_place(struct span session_id)
+{
+	return (struct vault_place){VAULT_RESUMPTION, STORE_MANAGEMENT, session_id};
+}
+
+static void ticket_found(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	struct lookup *l = ctx;
+	struct secure *s = l->secure;
+	struct reader r = reader_of(body);
+	struct vault_place place = ticket_place(name);
+	uint8_t bytes[TICKET_SEALED_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	bool alive = result == STORE_DONE && reader_u64(&r) > clock_wall_ms();
+
+	(void)version;
+	if (!alive || vault_open(s->parts.vault, &place, reader_rest(&r), &w) < 0)
+		w.pos = w.start;
+	dtls_endpoint_ticket(s->endpoint, l->ticket, writer_span(&w), now_of(s));
+	explicit_bzero(bytes, sizeof(bytes));
+	free(l);
+}
+
+static void host_find_ticket(void *ctx, uint64_t ticket, struct span session_id)
+{
+	struct secure *s = ctx;
+	struct fresh_lookup *f = lookup_of(s, ticket, session_id);
+
+	if (f && store_document_get(s->parts.store, STORE_RESUMPTION, session_id, ticket_found, f) < 0)
+		free(f);
+}
+
+static void ticket_kept(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	(void)ctx;
+	(void)result;
+	(void)name;
+	(void)body;
+	(void)version;
+}
+
+static void host_keep_ticket(void *ctx, struct span session_id, struct span resumption)
+{
+	struct secure *s = ctx;
+	struct vault_place place = ticket_place(session_id);
+	uint8_t bytes[TICKET_SEALED_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	writer_u64(&w, clock_wall_ms() + s->parts.settings->dtls_resumption_ms);
+	vault_seal(s->parts.vault, &place, resumption, &w);
+	/* Without it the next handshake is a full one. */
+	if (!w.failed && store_document_put(s->parts.store, STORE_RESUMPTION, session_id, writer_span(&w),
+					    UINT64_MAX, ticket_kept, NULL) < 0)
+		return;
+}
+
+static void on_ticket_walk(struct timer *timer, uint64_t now_ms);
+
+static void ticket_seen(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	struct secure *s = ctx;
+	struct reader r = reader_of(body);
+
+	(void)version;
+	if (result != STORE_DONE) { /* the end of this part */
+		if (!s->tickets_more)
+			s->tickets_after_len = 0;
+		timer_set(s->parts.timers, &s->ticket_timer,
+			  now_of(s) + (uint64_t)(s->tickets_more ? TICKETS_PAUSE_MS : TICKETS_PERIOD_MS),
+			  on_ticket_walk);
+		return;
+	}
+	s->tickets_more = true;
+	s->tickets_after_len = MIN(name.len, sizeof(s->tickets_after));
+	memcpy(s->tickets_after, name.data, s->tickets_after_len);
+	if (reader_u64(&r) <= clock_wall_ms() &&
+	    store_document_delete(s->parts.store, STORE_RESUMPTION, name, ticket_kept, NULL) < 0)
+		return; /* next time */
+}
+
+/* Some of them at a time, so that nothing waits. */
+static void on_ticket_walk(struct timer *timer, uint64_t now_ms)
+{
+	struct secure *s = container_of(timer, struct secure, ticket_timer);
+
+	s->tickets_more = false;
+	if (store_document_list(s->parts.store, STORE_RESUMPTION,
+				span_of(s->tickets_after, s->tickets_after_len), TICKETS_AT_ONCE, ticket_seen,
+				s) < 0)
+		timer_set(s->parts.timers, timer, now_ms + TICKETS_PERIOD_MS, on_ticket_walk);
+}
+
+/* ---- what the management server needs ---- */
+
+static bool layer_claim(void *ctx, const struct address *peer, struct span *endpoint)
+{
+	struct dtls_claim claim;
+
+	if (!dtls_endpoint_claim(((struct secure *)ctx)->endpoint, peer, &claim))
+		return false;
+	*endpoint = claim.endpoint;
+	return true;
+}
+
+static bool layer_place(void *ctx, const struct address *peer, struct address *out)
+{
+	const struct address *at = dtls_endpoint_peer_address(((struct secure *)ctx)->endpoint, peer);
+
+	if (at)
+		*out = *at;
+	return at;
+}
+
+static void layer_bind(void *ctx, const struct address *peer)
+{
+	dtls_endpoint_bind(((struct secure *)ctx)->endpoint, peer);
+}
+
+static void layer_unbind(void *ctx, const struct address *peer, struct span endpoint)
+{
+	dtls_endpoint_unbind(((struct secure *)ctx)->endpoint, peer, endpoint);
+}
+
+static void layer_drop(void *ctx, const struct address *peer, bool say)
+{
+	dtls_endpoint_drop(((struct secure *)ctx)->endpoint, peer, say);
+}
+
+static struct vault_place session_place(struct span endpoint)
+{
+	return (struct vault_place){VAULT_SESSION, STORE_MANAGEMENT, endpoint};
+}
+
+static void layer_save(void *ctx, const struct address *peer, struct span endpoint, uint32_t generation,
+		       struct buffer *out)
+{
+	struct secure *s = ctx;
+	struct vault_place place = session_place(endpoint);
+	uint8_t encoded[DTLS_SESSION_ENCODED_MAX], sealed[SESSION_MAX];
+	struct writer plain = writer_of(encoded, sizeof(encoded)), w = writer_of(sealed, sizeof(sealed));
+
+	if (dtls_endpoint_export(s->endpoint, peer, generation, &plain) == 0)
+		vault_seal(s->parts.vault, &place, writer_span(&plain), &w);
+	if (!w.failed)
+		buffer_bytes(out, writer_span(&w));
+	explicit_bzero(encoded, sizeof(encoded));
+}
+
+static bool layer_restore(void *ctx, struct span endpoint, struct span sealed, uint32_t generation,
+			  uint64_t mark, struct address *peer)
+{
+	struct secure *s = ctx;
+	struct vault_place place = session_place(endpoint);
+	uint8_t encoded[DTLS_SESSION_ENCODED_MAX];
+	struct writer w = writer_of(encoded, sizeof(encoded));
+	int err = vault_open(s->parts.vault, &place, sealed, &w);
+
+	if (err == 0)
+		err = dtls_endpoint_import(s->endpoint, writer_span(&w), generation, mark, peer);
+	explicit_bzero(encoded, sizeof(encoded));
+	if (err < 0 && err != -ETIME)
+		log_limited(s->parts.log, LOG_WARN, 10, "session-lost",
+			    "error=\"%s\" hint=\"its device has to make a new handshake\"",
+			    err == -ENOKEY ? "sealed by another cluster key" : strerror(-err));
+	return err == 0;
+}
+
+static void layer_mismatch(void *ctx, const struct address *peer, struct span endpoint)
+{
+	struct secure *s = ctx;
+	struct failure failure = {.who = FAILURE_ENDPOINT,
+				  .name = endpoint,
+				  .cause = "endpoint_mismatch",
+				  .words = "registered by the credential of another endpoint"};
+
+	(void)layer_place(s, peer, &failure.address);
+	note_failure(s, &failure);
+}
+
+const struct lwm2m_security *secure_layer(struct secure *s)
+{
+	return &s->layer;
+}
+
+/* ---- files ---- */
+
+static int complain(struct secure *s, const char *what, const char *path, const char *why, int err)
+{
+	log_event(s->parts.log, LOG_ERROR, "dtls-unusable", "what=%s path=\"%s\" error=\"%s\"", what, path,
+		  why);
+	return err;
+}
+
+static int read_pem(struct secure *s, const char *what, const char *path, struct buffer *out)
+{
+	int err = path ? secret_read(path, out) : 0;
+
+	return err < 0 ? complain(s, what, path, strerror(-err), err) : 0;
+}
+
+/* A key of our own, for raw public keys. */
+static int generate_key(struct buffer *pem)
+{
+	gnutls_x509_privkey_t key;
+	gnutls_datum_t text;
+	int rc = gnutls_x509_privkey_init(&key);
+
+	if (rc < 0)
+		return -ENOMEM;
+	rc = gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+					  GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+	if (rc == 0)
+		rc = gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &text);
+	if (rc == 0) {
+		buffer_bytes(pem, span_of(text.data, text.size));
+		explicit_bzero(text.data, text.size);
+		gnutls_free(text.data);
+	}
+	gnutls_x509_privkey_deinit(key);
+	return rc == 0 && !pem->failed ? 0 : -EIO;
+}
+
+/* The key from its file; one that nobody named is made at the first start. */
+static int own_key(struct secure *s, struct buffer *pem)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (s->parts.settings->dtls_key)
+		return read_pem(s, "key", s->parts.settings->dtls_key, pem);
+	if (!secret_path(s->parts.settings, "server-key.pem", path, sizeof(path)))
+		return 0;
+	if (access(path, F_OK) == 0)
+		return read_pem(s, "key", path, pem);
+	err = generate_key(pem);
+	if (err == 0)
+		err = secret_write(path, buffer_span(pem));
+	if (err < 0)
+		return complain(s, "key", path, strerror(-err), err);
+	log_event(s->parts.log, LOG_INFO, "key-made",
+		  "path=\"%s\" hint=\"clients with raw public keys need its public key: GET "
+		  "/api/security/server\"",
+		  path);
+	return 0;
+}
+
+static int make_context(struct secure *s)
+{
+	const struct daemon_settings *set = s->parts.settings;
+	_cleanup_buffer_ struct buffer key = buffer_of(PEM_MAX), chain = buffer_of(PEM_MAX),
+				       trust = buffer_of(PEM_MAX);
+	struct dtls_context_options options = {
+		.role = DTLS_SERVER,
+		.credentials = DTLS_WITH_PSK,
+		.ask = DTLS_ASK_REQUIRED,
+		.connection_ids = set->dtls_connection_ids,
+		.resumption = set->dtls_resumption_ms > 0,
+		.hide_identities = set->dtls_hide_identities,
+		.mtu = (uint16_t)set->dtls_mtu,
+		.retransmit_ms = (uint32_t)set->dtls_retransmit_ms,
+	};
+	char words[DTLS_WORDS];
+	int err = own_key(s, &key);
+
+	if (err == 0)
+		err = read_pem(s, "certificate", set->dtls_certificate, &chain);
+	if (err == 0)
+		err = read_pem(s, "trust", set->dtls_trust, &trust);
+	if (err < 0)
+		return err;
+	if (key.len > 0)
+		options.credentials |= DTLS_WITH_RAW_KEY;
+	if (chain.len > 0 && trust.len > 0)
+		options.credentials |= DTLS_WITH_X509;
+	else if (set->dtls_certificate || set->dtls_trust)
+		return complain(s, "certificate",
+				set->dtls_certificate ? set->dtls_certificate : set->dtls_trust,
+				"X.509 needs [dtls] certificate, key and trust", -EINVAL);
+	options.key = buffer_span(&key);
+	options.chain = buffer_span(&chain);
+	options.trust = buffer_span(&trust);
+	err = dtls_context_new(&options, &s->context, words);
+	if (key.len)
+		explicit_bzero(key.data, key.len);
+	return err < 0 ? complain(s, "context", set->dtls_key ? set->dtls_key : "", words, err) : 0;
+}
+
+/* ---- life ---- */
+
+static int make_endpoint(struct secure *s)
+{
+	const struct daemon_settings *set = s->parts.settings;
+	const struct dtls_host host = {s,
+				       host_send,
+				       host_input,
+				       host_established,
+				       host_closed,
+				       host_find_psk,
+				       host_find_peer,
+				       host_find_ticket,
+				       host_keep_ticket,
+				       host_run,
+				       host_refused,
+				       host_wall};
+	struct dtls_endpoint_config config;
+
+	dtls_endpoint_config_init(&config);
+	config.associations_max = set->devices_max + set->dtls_unbound_max;
+	config.unbound_max = set->dtls_unbound_max;
+	config.handshakes_max = set->dtls_handshakes_max;
+	config.age_ms = set->dtls_age_ms;
+	config.idle_ms = set->dtls_idle_ms;
+	config.hellos_per_s = (uint32_t)set->dtls_hellos_per_s;
+	config.connection_ids = set->dtls_connection_ids;
+	random_fill(s->parts.random, &config.hash_key, sizeof(config.hash_key));
+	s->endpoint = dtls_endpoint_new(&config, &host, s->context, s->parts.timers, s->parts.random);
+	return s->endpoint ? 0 : -ENOMEM;
+}
+
+static int prepare(struct secure *s)
+{
+	char words[MAX(DTLS_WORDS, CERTIFICATE_WORDS)];
+	int err = certificate_rules_parse(s->parts.settings->dtls_x509_endpoint, &s->rules, words);
+
+	if (err < 0) {
+		fprintf(stderr, "shoald: [dtls] x509-endpoint: %s\n", words);
+		return err;
+	}
+	err = dtls_selftest(words);
+	if (err < 0) {
+		log_event(s->parts.log, LOG_ERROR, "dtls-unusable",
+			  "what=gnutls error=\"%s\" hint=\"libgnutls 3.7.9 of Debian 12 is known to work; "
+			  "[dtls] listen = "
+			  "none does without DTLS\"",
+			  words);
+		return err;
+	}
+	err = make_context(s);
+	return err < 0 ? err : make_endpoint(s);
+}
+
+int secure_new(const struct secure_parts *parts, struct secure **out)
+{
+	struct secure *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->parts = *parts;
+	s->x509_any = parts->settings->dtls_x509_any;
+	s->layer =
+		(struct lwm2m_security){s,	    layer_claim, layer_place,	layer_bind,    layer_unbind,
+					layer_drop, layer_save,	 layer_restore, layer_mismatch};
+	list_init(&s->jobs);
+	random_fill(parts->random, &s->fresh_key, sizeof(s->fresh_key));
+	err = prepare(s);
+	if (err < 0) {
+		secure_free(s);
+		return err;
+	}
+	on_cookie_period(&s->cookie_timer, now_of(s));
+	timer_set(parts->timers, &s->ticket_timer, now_of(s) + TICKETS_PERIOD_MS, on_ticket_walk);
+	*out = s;
+	return 0;
+}
+
+struct secure *secure_free(struct secure *s)
+{
+	if (!s)
+		return NULL;
+	timer_cancel(s->parts.timers, &s->cookie_timer);
+	timer_cancel(s->parts.timers, &s->ticket_timer);
+	dtls_endpoint_free(s->endpoint);
+	dtls_context_free(s->context);
+	free(s);
+	return NULL;
+}
+
+void secure_serve(struct secure *s, struct lwm2m_server *server)
+{
+	s->server = server;
+}
+
+void secure_input(struct secure *s, const struct address *from, struct span datagram)
+{
+	dtls_endpoint_input(s->endpoint, from, datagram, now_of(s));
+}
+
+void secure_send(struct secure *s, const struct address *association, struct span datagram)
+{
+	(void)dtls_endpoint_send(s->endpoint, association, datagram);
+}
+
+void secure_revoke(struct secure *s, struct span endpoint)
+{
+	dtls_endpoint_revoke(s->endpoint, endpoint);
+	lwm2m_server_revoke(s->server, endpoint);
+}
+
+void secure_stats(const struct secure *s, struct dtls_endpoint_stats *out)
+{
+	dtls_endpoint_stats(s->endpoint, out);
+}
+
+struct span secure_public_key(const struct secure *s)
+{
+	return dtls_context_public_key(s->context);
+}

@@ -16,6 +16,7 @@
 #include "daemon/models.h"
 #include "daemon/secrets.h"
 #include "daemon/secure.h"
+#include "daemon/security.h"
 #include "http/http.h"
 #include "lwm2m/server.h"
 #include "net/listener.h"
@@ -43,7 +44,8 @@ struct node {
 	char uris[LISTENERS_MAX][ADDRESS_TEXT + 9];
 	unsigned listener_count; /* those for plain CoAP come first, then those for DTLS */
 	unsigned plain_count;
-	struct address http_listen;
+	struct security security;
+	struct http_config http_config;
 	struct http_southbound southbound[LISTENERS_MAX];
 	struct registry *registry;
 	struct store *store;
@@ -169,28 +171,6 @@ static int open_listeners(struct node *n, const char *section, const char *list)
 		if (!span_is(item, "none"))
 			err = open_listener(n, section, item);
 	return err;
-}
-
-static int check_http_listen(struct node *n)
-{
-	const char *text = n->settings->http_listen;
-
-	if (address_parse(text, &n->http_listen) < 0) {
-		fprintf(stderr, "shoald: [http] listen: '%s' is not an address such as 127.0.0.1:8080\n",
-			text);
-	} else if (!address_is_loopback(&n->http_listen) && !n->settings->http_insecure_allow_remote) {
-		fprintf(stderr,
-			"shoald: [http] listen: '%s' can be reached by others, and this version has no "
-			"access control: use "
-			"127.0.0.1:8080, or set [http] insecure-allow-remote = yes if only those who may "
-			"control all devices "
-			"reach it\n",
-			text);
-	} else {
-		return 0;
-	}
-	n->status = 2;
-	return -EINVAL;
 }
 
 static int open_store(struct node *n)
@@ -323,23 +303,24 @@ static void udp_totals(void *ctx, struct http_udp_stats *out)
 
 static int start_http(struct node *n)
 {
-	struct http_config config;
+	struct http_config *config = &n->http_config;
 	char what[ADDRESS_TEXT * 2];
 	int err;
 
 	for (unsigned i = 0; i < n->listener_count; i++)
 		n->southbound[i] = (struct http_southbound){
 			n->uris[i], i < n->plain_count ? "CoAP over UDP" : "CoAP over DTLS"};
-	http_config_init(&config);
-	config.listen = n->http_listen;
-	config.version = SHOAL_VERSION;
-	config.connections_max = (unsigned)n->settings->http_connections_max;
-	config.body_max = n->settings->http_body_max;
-	config.insecure_allow_remote = n->settings->http_insecure_allow_remote;
-	config.registry = n->registry;
-	config.southbound = n->southbound;
-	config.southbound_count = n->listener_count;
-	err = http_new(&config, &n->loop, n->server, n->store, &n->log, udp_totals, n, &n->http);
+	config->version = SHOAL_VERSION;
+	config->connections_max = (unsigned)n->settings->http_connections_max;
+	config->body_max = n->settings->http_body_max;
+	config->registry = n->registry;
+	config->southbound = n->southbound;
+	config->southbound_count = n->listener_count;
+	config->credentials = n->credentials;
+	config->failures = n->failures;
+	if (n->secure)
+		config->public_key = secure_public_key(n->secure);
+	err = http_new(config, &n->loop, n->server, n->store, &n->log, udp_totals, n, &n->http);
 	if (err < 0) {
 		snprintf(what, sizeof(what), "address=%s", n->settings->http_listen);
 		complain(n, "cannot-listen", what, err,
@@ -363,7 +344,7 @@ static void say_ready(struct node *n)
 {
 	char coap[LISTENERS_MAX * (ADDRESS_TEXT + 2)], dtls[LISTENERS_MAX * (ADDRESS_TEXT + 2)],
 		http[ADDRESS_TEXT];
-	struct address at = n->http_listen;
+	struct address at = n->http_config.listen;
 
 	list_addresses(n, 0, n->plain_count, coap, sizeof(coap));
 	list_addresses(n, n->plain_count, n->listener_count, dtls, sizeof(dtls));
@@ -461,8 +442,12 @@ static int init_loop(struct node *n)
 
 static int start(struct node *n)
 {
-	int err = check_http_listen(n);
+	int err;
 
+	http_config_init(&n->http_config);
+	err = security_check(&n->security, n->settings, &n->log, &n->http_config);
+	if (err)
+		n->status = 2;
 	n->registry = registry_new();
 	if (!err && !n->registry)
 		err = -ENOMEM;
@@ -473,6 +458,8 @@ static int start(struct node *n)
 		err = open_listeners(n, "dtls", n->settings->dtls_listen);
 	if (!err)
 		err = open_store(n);
+	if (!err)
+		err = security_open(&n->security, n->store, &n->loop, &n->random, &n->http_config);
 	if (!err)
 		err = start_security(n);
 	if (!err)
@@ -518,6 +505,7 @@ int node_run(const struct daemon_settings *settings)
 	credentials_free(n->credentials);
 	failures_free(n->failures);
 	vault_deinit(&n->vault);
+	security_close(&n->security);
 	registry_free(n->registry);
 	for (unsigned i = 0; i < n->listener_count; i++)
 		listener_free(&n->listeners[i]);

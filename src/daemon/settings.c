@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "daemon/settings.h"
+#include "http/http.h"
 
 #include "dtls/handshake.h"
 #include "store/store.h"
@@ -16,6 +17,9 @@
 static const char *const durabilities[] = {[STORE_DISK] = "disk", [STORE_LOCAL] = "local", NULL};
 static const char *const log_levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
+
+static const char *const require_token[] = {
+	[HTTP_TOKEN_AUTO] = "auto", [HTTP_TOKEN_YES] = "yes", [HTTP_TOKEN_NO] = "no", NULL};
 
 #define AT(member) offsetof(struct daemon_settings, member)
 #define SECONDS *1000ULL
@@ -28,6 +32,11 @@ static const struct setting settings[] = {
 	{NULL, "version", 'V', SETTING_BOOL, AT(version), .help = "Print the version."},
 	{NULL, "print-settings", 0, SETTING_BOOL, AT(print_settings),
 	 .help = "Print the reference page of all settings, in Markdown."},
+
+	{NULL, "new-admin-token", 0, SETTING_BOOL, AT(new_admin_token),
+	 .help = "Make one more token with the role admin and write it to the file admin-token in the "
+		 "store's "
+		 "directory, for when all others are lost."},
 
 	{"node", "id", 0, SETTING_UINT, AT(node_id), 1, 65535, NULL, "1", "NUMBER",
 	 "Number of this node. It names the owner of a device in the store."},
@@ -134,9 +143,23 @@ static const struct setting settings[] = {
 	{"http", "listen", 0, SETTING_STRING, AT(http_listen), .fallback = "127.0.0.1:8080",
 	 .placeholder = "ADDRESS", .help = "Address of the northbound interface (REST, events, metrics)."},
 	{"http", "insecure-allow-remote", 0, SETTING_BOOL, AT(http_insecure_allow_remote), .fallback = "no",
-	 .help = "Allow the northbound interface on an address that others can reach, although this version "
-		 "has no access "
-		 "control: whoever reaches it controls all devices."},
+	 .help = "Allow the northbound interface on an address that others can reach without HTTPS and "
+		 "without "
+		 "tokens: whoever reaches it controls all devices. With require-token = yes tokens are asked "
+		 "for, "
+		 "and cross the network in clear: for a proxy in front that does HTTPS."},
+	{"http", "require-token", 0, SETTING_CHOICE, AT(http_require_token), .choices = require_token,
+	 .fallback = "auto",
+	 .help = "Whether callers need a token (shoalctl token create). auto: if others can reach the "
+		 "listener. "
+		 "A token that is presented counts in any case. The first one of an administrator is made at "
+		 "the "
+		 "first start that needs one, and written to the file admin-token in the store's directory."},
+	{"http", "certificate", 0, SETTING_STRING, AT(http_certificate), .placeholder = "FILE",
+	 .help = "Certificate for HTTPS (TLS 1.2 and above), in PEM, with the chain behind it. Read at the "
+		 "start. Together with key."},
+	{"http", "key", 0, SETTING_STRING, AT(http_key), .placeholder = "FILE",
+	 .help = "Private key of the certificate, in PEM."},
 	{"http", "connections-max", 0, SETTING_UINT, AT(http_connections_max), 8, 100000, NULL, "1024",
 	 "NUMBER", "How many HTTP connections are served at once."},
 	{"http", "body-max", 0, SETTING_SIZE, AT(http_body_max), 1024, 1ULL << 30, NULL, "1M", "SIZE",

@@ -6,7 +6,7 @@
 
 /* The settings of shoald. Strings are owned by the struct (settings_deinit). */
 struct daemon_settings {
-	bool help, version, print_settings;
+	bool help, version, print_settings, new_admin_token;
 	char *config;
 
 	uint64_t node_id;
@@ -27,6 +27,8 @@ struct daemon_settings {
 
 	char *http_listen;
 	bool http_insecure_allow_remote;
+	unsigned http_require_token;
+	char *http_certificate, *http_key;
 	uint64_t http_connections_max, http_body_max;
 
 	char *store_url;

@@ -71,7 +71,7 @@ int dtls_session_enter_term(struct dtls_session *s, uint32_t generation, uint32_
 {
 	uint32_t term = generation - s->term_base;
 
-	if (generation < s->term_base || term > TERM_MAX || term <= term_of(s))
+	if (term > TERM_MAX || term <= term_of(s))
 		return -EOVERFLOW;
 	s->write_seq = (uint64_t)term << DTLS_COUNTER_BITS | (random & COUNTER_MAX >> 2);
 	return 0;

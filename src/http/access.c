@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-bool access_needs_token(const struct http_config *c)
+bool http_config_needs_token(const struct http_config *c)
 {
 	switch (c->require_token) {
 	case HTTP_TOKEN_YES:
@@ -35,7 +35,7 @@ const char *http_config_refusal(const struct http_config *c)
 		       "127.0.0.1; or set [http] insecure-allow-remote = yes if only those who may control "
 		       "all "
 		       "devices reach it";
-	if (!access_needs_token(c))
+	if (!http_config_needs_token(c))
 		return "can be reached by others, and [http] require-token = no lets them all in: remove it, "
 		       "or use 127.0.0.1; or set [http] insecure-allow-remote = yes if only those who may "
 		       "control all devices reach it";
@@ -99,7 +99,7 @@ bool access_check(struct http_request *r)
 	if (needed == TOKEN_NONE || !config->tokens)
 		return true;
 	if (!presented(r, &text)) {
-		if (!access_needs_token(config))
+		if (!http_config_needs_token(config))
 			return true;
 		return refuse(r, MHD_HTTP_UNAUTHORIZED, "Bearer realm=\"shoal\"",
 			      "Unauthorized: this needs a token (Authorization: Bearer ...); shoalctl token "

@@ -8,8 +8,6 @@
 
 /* What a route needs. */
 enum token_role access_role(const struct route *route);
-/* Whether a token is asked for at all under this configuration. */
-bool access_needs_token(const struct http_config *c);
 /* False: the request is answered, 401 or 403. */
 bool access_check(struct http_request *r);
 /* Ends the event streams whose token is revoked or has expired. */

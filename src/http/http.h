@@ -67,6 +67,8 @@ struct http_config {
 	struct span certificate; /* the end entity's */
 };
 void http_config_init(struct http_config *c);
+/* Whether callers need a token. */
+bool http_config_needs_token(const struct http_config *c);
 /* What is wrong with a listener that others can reach, in words behind its address; NULL: nothing. */
 const char *http_config_refusal(const struct http_config *c);
 

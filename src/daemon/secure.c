@@ -458,6 +458,40 @@ static void on_ticket_walk(struct timer *timer, uint64_t now_ms)
 
 /* ---- what the management server needs ---- */
 
+struct guard {
+	lwm2m_guard_fn *done;
+	void *arg;
+};
+
+static void guard_found(void *ctx, int result, unsigned modes, const struct credential_list *list)
+{
+	struct guard *g = ctx;
+
+	(void)list;
+	g->done(g->arg, result < 0			      ? LWM2M_GUARD_UNKNOWN
+			: result == CREDENTIALS_DONE && modes ? LWM2M_GUARDED
+							      : LWM2M_UNGUARDED);
+	free(g);
+}
+
+static bool layer_guard(void *ctx, struct span endpoint, lwm2m_guard_fn *done, void *arg)
+{
+	struct secure *s = ctx;
+	struct guard *g;
+
+	if (!credentials_any(s->parts.credentials))
+		return false;
+	g = malloc(sizeof(*g));
+	if (g)
+		*g = (struct guard){done, arg};
+	/* Without memory it is as with a store that does not answer. */
+	if (!g || credentials_find_endpoint(s->parts.credentials, endpoint, guard_found, g) < 0) {
+		free(g);
+		done(arg, LWM2M_GUARD_UNKNOWN);
+	}
+	return true;
+}
+
 static bool layer_claim(void *ctx, const struct address *peer, struct span *endpoint)
 {
 	struct dtls_claim claim;
@@ -714,9 +748,9 @@ int secure_new(const struct secure_parts *parts, struct secure **out)
 		return -ENOMEM;
 	s->parts = *parts;
 	s->x509_any = parts->settings->dtls_x509_any;
-	s->layer =
-		(struct lwm2m_security){s,	    layer_claim, layer_place,	layer_bind,    layer_unbind,
-					layer_drop, layer_save,	 layer_restore, layer_mismatch};
+	s->layer = (struct lwm2m_security){
+		s,	    layer_guard, layer_claim,	layer_place,   layer_bind, layer_unbind,
+		layer_drop, layer_save,	 layer_restore, layer_mismatch};
 	list_init(&s->jobs);
 	random_fill(parts->random, &s->fresh_key, sizeof(s->fresh_key));
 	err = prepare(s);

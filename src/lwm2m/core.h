@@ -70,6 +70,7 @@ struct incoming {
 	const struct coap_message *m;
 	uint64_t now_ms;
 	uint32_t hash;	      /* of datagram and source, for dedup memory */
+	bool asked;	      /* a plain Register of which it is known that its endpoint has no credentials */
 	bool secure;	      /* `from` is an association, ... */
 	uint64_t number;      /* ... and this the number of the record; */
 	struct address place; /* where the device is */
@@ -184,6 +185,7 @@ struct lwm2m_server {
 	struct buffer event_body; /* of the write that is being submitted */
 	uint64_t next_ticket;
 	size_t registered;
+	size_t guards_asked; /* plain Registers that wait for an answer */
 	struct lwm2m_stats stats;
 };
 
@@ -268,6 +270,8 @@ void effect_reply_code(const struct effect *e);
 /* ---- register.c ---- */
 
 void register_handle(struct lwm2m_server *s, const struct incoming *in);
+/* Answers a request that is not taken; counts it. */
+void reply_refusal(struct lwm2m_server *s, const struct incoming *in, uint8_t code, const char *diagnostic);
 void update_handle(struct lwm2m_server *s, const struct incoming *in, struct span id);
 void deregister_handle(struct lwm2m_server *s, const struct incoming *in, struct span id);
 /* Ends the registration: the lifetime is over, or the API says so. */
@@ -283,6 +287,9 @@ enum { SESSION_SEALED_MAX = 512 };
 bool incoming_is_of(const struct incoming *in, const struct device *d);
 /* The endpoint that the sender's credential is for. False: unknown, or without security. */
 bool incoming_claim(struct lwm2m_server *s, const struct incoming *in, struct span *endpoint);
+/* True if a plain Register has to wait until it is known whether its endpoint has credentials; it is then
+ * handled again, or refused. */
+bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct span endpoint);
 /* Whether the message came by another session than the device's. */
 bool incoming_is_new_session(const struct incoming *in, const struct device *d);
 /* The device is reached at `peer` from now on: binds the association, and ends the one before. */

@@ -22,8 +22,7 @@ static void log_device(struct device *d, const char *event, const char *detail)
 		    log_quote(d->endpoint, d->endpoint_len, ep, sizeof(ep)), detail);
 }
 
-static void reply_refusal(struct lwm2m_server *s, const struct incoming *in, uint8_t code,
-			  const char *diagnostic)
+void reply_refusal(struct lwm2m_server *s, const struct incoming *in, uint8_t code, const char *diagnostic)
 {
 	struct coap_reply_to to = coap_reply_to(in->m, in->from);
 
@@ -170,6 +169,8 @@ void register_handle(struct lwm2m_server *s, const struct incoming *in)
 		reply_refusal(s, in, code, diagnostic);
 		return;
 	}
+	if (register_waits(s, in, q.endpoint))
+		return;
 	d = device_find(s, q.endpoint);
 	if (!d)
 		d = device_new(s, q.endpoint);

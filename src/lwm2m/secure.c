@@ -50,6 +50,69 @@ bool incoming_is_of(const struct incoming *in, const struct device *d)
 	       (incoming_claim(s, in, &endpoint) && span_equal(endpoint, device_endpoint(d)));
 }
 
+/* A Register without security, kept while the store is asked about its endpoint. */
+struct unguarded {
+	struct lwm2m_server *server;
+	struct address from;
+	uint32_t hash;
+	size_t datagram_len, payload_len;
+	uint8_t bytes[]; /* the datagram, then the payload, which may have come in blocks before it */
+};
+
+static void guard_known(void *arg, enum lwm2m_guard guard)
+{
+	struct unguarded *u = arg;
+	struct lwm2m_server *s = u->server;
+	struct coap_message m;
+	struct incoming in = {.from = &u->from,
+			      .place = u->from,
+			      .datagram = span_of(u->bytes, u->datagram_len),
+			      .m = &m,
+			      .hash = u->hash,
+			      .asked = true,
+			      .now_ms = server_now(s)};
+
+	s->guards_asked--;
+	/* Where it is not known the device asks again. */
+	if (guard != LWM2M_GUARD_UNKNOWN && coap_parse(in.datagram, &m) == COAP_PARSED) {
+		m.payload = span_of(u->bytes + u->datagram_len, u->payload_len);
+		if (guard == LWM2M_UNGUARDED)
+			register_handle(s, &in);
+		else
+			reply_refusal(s, &in, COAP_BAD_REQUEST, "this endpoint registers with security");
+	}
+	free(u);
+}
+
+bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct span endpoint)
+{
+	enum { ASKED_MAX = 4096 };
+	const struct lwm2m_security *security = security_of(s);
+	struct unguarded *u;
+
+	if (!security || in->secure || in->asked)
+		return false;
+	if (s->guards_asked >= ASKED_MAX)
+		return true;
+	u = malloc(sizeof(*u) + in->datagram.len + in->m->payload.len);
+	if (!u)
+		return true;
+	*u = (struct unguarded){.server = s,
+				.from = *in->from,
+				.hash = in->hash,
+				.datagram_len = in->datagram.len,
+				.payload_len = in->m->payload.len};
+	memcpy(u->bytes, in->datagram.data, in->datagram.len);
+	if (u->payload_len)
+		memcpy(u->bytes + u->datagram_len, in->m->payload.data, u->payload_len);
+	if (!security->guard(security->ctx, endpoint, guard_known, u)) {
+		free(u);
+		return false;
+	}
+	s->guards_asked++;
+	return true;
+}
+
 bool incoming_is_new_session(const struct incoming *in, const struct device *d)
 {
 	return in->secure && !(d->located && address_equal(&d->peer.address, in->from));

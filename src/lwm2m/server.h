@@ -25,8 +25,17 @@ struct device;
  * What is below CoAP where there is DTLS (dtls/endpoint.h). `peer` is the address of an association: it never
  * changes, wherever the device is.
  */
+enum lwm2m_guard {
+	LWM2M_UNGUARDED, /* it has no credentials */
+	LWM2M_GUARDED,	 /* it has, and has to use them */
+	LWM2M_GUARD_UNKNOWN,
+};
+typedef void lwm2m_guard_fn(void *arg, enum lwm2m_guard guard);
+
 struct lwm2m_security {
 	void *ctx;
+	/* Whether `endpoint` has credentials. False: it has none; true: `done` is called, once, later. */
+	bool (*guard)(void *ctx, struct span endpoint, lwm2m_guard_fn *done, void *arg);
 	/* Whose the credential is with which the association was made. False: it is bound already, or gone.
 	 * Borrowed until the next call. */
 	bool (*claim)(void *ctx, const struct address *peer, struct span *endpoint);

@@ -633,6 +633,7 @@ int credentials_put(struct credentials *c, const struct credential *k, credentia
 	ch = change_new(c, CHANGE_PUT, k->endpoint, done, ctx);
 	if (!ch)
 		return -ENOBUFS;
+	c->any = c->any_seen = true;
 	ch->rotate = k->rotate;
 	set_entry(ch, k->mode, k->mode == CREDENTIAL_PSK ? k->identity : k->key);
 	if (k->mode == CREDENTIAL_PSK) {
@@ -668,6 +669,24 @@ int credentials_used(struct credentials *c, struct span endpoint, enum credentia
 	return change_start(ch);
 }
 
+static void on_any(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	struct credentials *c = ctx;
+
+	(void)name;
+	(void)body;
+	(void)version;
+	if (result == STORE_DONE)
+		c->any_seen = true;
+	else if (result == STORE_ABSENT)
+		c->any = c->any_seen;
+}
+
+bool credentials_any(const struct credentials *c)
+{
+	return c->any;
+}
+
 struct credentials *credentials_new(struct store *store, struct vault *vault, credentials_changed *changed,
 				    void *ctx)
 {
@@ -677,6 +696,10 @@ struct credentials *credentials_new(struct store *store, struct vault *vault, cr
 		return NULL;
 	*c = (struct credentials){.store = store, .vault = vault, .changed = changed, .changed_ctx = ctx};
 	list_init(&c->changes);
+	/* Until it is known, and if it cannot be known, there may be some. */
+	c->any = true;
+	if (store_document_list(store, STORE_CREDENTIAL, span_of(NULL, 0), 1, on_any, c) < 0)
+		return c;
 	return c;
 }
 

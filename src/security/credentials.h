@@ -77,6 +77,9 @@ int credentials_delete(struct credentials *c, struct span endpoint, credentials_
 int credentials_used(struct credentials *c, struct span endpoint, enum credential_mode mode,
 		     struct span identity_or_spki, credentials_done *done, void *ctx) NODISCARD;
 
+/* False: no endpoint has any, so that there is nothing to look for. */
+bool credentials_any(const struct credentials *c);
+
 /* ---- look-ups: one of the store each ---- */
 
 /* `result`: CREDENTIALS_DONE, CREDENTIALS_ABSENT, or < 0: not known now (-ENOKEY, -EBADMSG: cannot be

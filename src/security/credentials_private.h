@@ -14,6 +14,8 @@ struct credentials {
 	void *changed_ctx;
 	struct list changes; /* in the order of the calls; one of an endpoint runs, the others wait */
 	size_t change_count;
+	bool any; /* there may be credentials */
+	bool any_seen;
 };
 
 void credential_hash_spki(struct span spki, uint8_t out[CREDENTIAL_HASH]);

@@ -8,6 +8,8 @@
 
 #include "lwm2m_test.h"
 
+#include "coap/block.h"
+
 #define QUERY "ep=dev-1&lt=300&lwm2m=1.1&b=U"
 
 enum { ASSOCIATIONS = 6 };
@@ -26,6 +28,9 @@ struct layer {
 	unsigned mismatches, saved;
 	uint32_t generation; /* of the last that was saved or restored */
 	bool lost;	     /* nothing can be restored */
+	bool guards;	     /* it is asked who has credentials */
+	lwm2m_guard_fn *guard_done;
+	void *guard_arg;
 };
 
 static struct address address_of(unsigned i)
@@ -42,6 +47,16 @@ static struct fake_association *at(void *ctx, const struct address *peer)
 	assert_in_range(peer->ip[0], 1, ASSOCIATIONS);
 	a = &l->associations[peer->ip[0] - 1];
 	return a->live ? a : NULL;
+}
+
+static bool layer_guard(void *ctx, struct span endpoint, lwm2m_guard_fn *done, void *arg)
+{
+	struct layer *l = ctx;
+
+	assert_true(span_is(endpoint, "dev-1"));
+	l->guard_done = done;
+	l->guard_arg = arg;
+	return l->guards;
 }
 
 static bool layer_claim(void *ctx, const struct address *peer, struct span *endpoint)
@@ -132,9 +147,9 @@ static struct bench *secure_bench(struct layer *l)
 	struct bench *b = bench_new();
 
 	*l = (struct layer){0};
-	l->security =
-		(struct lwm2m_security){l,	    layer_claim, layer_place,	layer_bind,    layer_unbind,
-					layer_drop, layer_save,	 layer_restore, layer_mismatch};
+	l->security = (struct lwm2m_security){
+		l,	    layer_guard, layer_claim,	layer_place,   layer_bind, layer_unbind,
+		layer_drop, layer_save,	 layer_restore, layer_mismatch};
 	b->security = &l->security;
 	bench_restart(b);
 	return b;
@@ -484,11 +499,67 @@ static void a_plain_registration_is_not_bound_by_a_handshake(void **state)
 	bench_free(b);
 }
 
+static void who_has_a_credential_does_not_register_without(void **state)
+{
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+
+	(void)state;
+	l.guards = true;
+	bench_request(b, COAP_POST, 1, "/rd", QUERY, "</3/0>");
+	assert_true(bench_silent(b));
+	l.guard_done(l.guard_arg, LWM2M_GUARDED);
+	bench_expect(b, 1, COAP_BAD_REQUEST);
+	bench_request(b, COAP_POST, 2, "/rd", QUERY, "</3/0>");
+	l.guard_done(l.guard_arg, LWM2M_GUARD_UNKNOWN);
+	assert_true(bench_silent(b));
+	assert_int_equal(b->write_count, 0);
+	bench_request(b, COAP_POST, 2, "/rd", QUERY, "</3/0>");
+	l.guard_done(l.guard_arg, LWM2M_UNGUARDED);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_CREATED);
+	/* Its retransmission is asked about too, and is then known. */
+	bench_request(b, COAP_POST, 2, "/rd", QUERY, "</3/0>");
+	l.guard_done(l.guard_arg, LWM2M_UNGUARDED);
+	bench_expect(b, 2, COAP_CREATED);
+	assert_int_equal(b->write_count, 1);
+	bench_free(b);
+}
+
+static void a_register_in_blocks_is_asked_about_as_a_whole(void **state)
+{
+	static const char *const parts[] = {"</1/0>,</3/0>, <", "/3303/0>"};
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+
+	(void)state;
+	l.guards = true;
+	for (uint16_t i = 0; i < 2; i++) {
+		struct coap_block block = {.num = i, .more = i == 0, .szx = 0};
+		struct coap_message m;
+
+		coap_message_init(&m, COAP_CON, COAP_POST, (uint16_t)(i + 1), bench_token(1));
+		assert_int_equal(coap_add_segments(&m, COAP_OPTION_URI_PATH, span_str("/rd")), 0);
+		assert_int_equal(coap_add_segments(&m, COAP_OPTION_URI_QUERY, span_str(QUERY)), 0);
+		assert_int_equal(coap_add_block(&m, COAP_OPTION_BLOCK1, &block), 0);
+		m.payload = span_str(parts[i]);
+		bench_input(b, &m);
+	}
+	bench_expect(b, 1, COAP_CONTINUE);
+	l.guard_done(l.guard_arg, LWM2M_UNGUARDED);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_CREATED);
+	assert_int_equal(registration_of(b).links.len, 24);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_credential_says_who_registers),
 		cmocka_unit_test(without_security_an_endpoint_is_needed),
+		cmocka_unit_test(who_has_a_credential_does_not_register_without),
+		cmocka_unit_test(a_register_in_blocks_is_asked_about_as_a_whole),
 		cmocka_unit_test(nobody_else_speaks_for_a_device),
 		cmocka_unit_test(a_notification_needs_the_session_too),
 		cmocka_unit_test(a_new_session_takes_over_when_it_is_stored),

@@ -82,7 +82,9 @@ static const char *hint_for(const struct api_request *q, long status, const char
 		return "; `shoalctl list` shows who is there";
 	if (status == 504)
 		return "; it may be away or busy, and --timeout waits longer";
-	if (status == 401 || status == 403)
+	if (status == 401)
+		return "; --token-file or SHOALCTL_TOKEN gives one";
+	if (status == 403)
 		return "; you may not do this";
 	if (status == 404 && !q->ep)
 		return "; is this a shoal server?";
@@ -91,11 +93,13 @@ static const char *hint_for(const struct api_request *q, long status, const char
 
 static void tell_refusal(struct cli *c, const struct api_request *q, const struct response *r)
 {
-	const char *message = (const char *)r->body.data;
+	json_t *problem = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
+	const char *detail = json_string_value(json_object_get(problem, "detail"));
+	const char *message = detail ? detail : (const char *)r->body.data;
 	_cleanup_buffer_ struct buffer safe = buffer_of(MESSAGE_MAX * 10);
-	size_t len = MIN(r->body.len, (size_t)MESSAGE_MAX);
+	size_t len = MIN(detail ? strlen(detail) : r->body.len, (size_t)MESSAGE_MAX);
 
-	while (len && isspace(r->body.data[len - 1]))
+	while (len && isspace((unsigned char)message[len - 1]))
 		len--;
 	if (q->ep && r->status != 400) {
 		text_add_safe(&safe, span_str(q->ep));
@@ -109,6 +113,7 @@ static void tell_refusal(struct cli *c, const struct api_request *q, const struc
 		buffer_printf(&safe, "the server answered with HTTP status %ld", r->status);
 	fprintf(c->error, "shoalctl: %s%s\n", safe.data ? (const char *)safe.data : "out of memory",
 		hint_for(q, r->status, message ? message : ""));
+	json_decref(problem);
 }
 
 /* ---- calls ---- */

@@ -9,7 +9,10 @@
 
 #include "cli/args.h"
 
-enum { GLOBAL = 1u << OPTION_URL | 1u << OPTION_JSON | 1u << OPTION_HELP | 1u << OPTION_VERSION };
+enum {
+	GLOBAL = 1u << OPTION_TOKEN | 1u << OPTION_TOKEN_FILE | 1u << OPTION_CA | 1u << OPTION_URL |
+		 1u << OPTION_JSON | 1u << OPTION_HELP | 1u << OPTION_VERSION
+};
 
 static const struct {
 	const char *name;
@@ -32,6 +35,13 @@ static const struct {
 	[OPTION_ACTIVE] = {"active", NULL, "Tell the device now, instead of when it notifies next"},
 	[OPTION_EP] = {"ep", "EP", "Only events of this device"},
 	[OPTION_SINCE] = {"since", "ID", "Begin behind the event with this id; 0 is the oldest that is kept"},
+	[OPTION_ROTATE] = {"rotate", NULL, "Keep what is valid until the new one is used"},
+	[OPTION_ROLE] = {"role", "ROLE", "read, operate or admin"},
+	[OPTION_NAME] = {"name", "NAME", "What the token is for"},
+	[OPTION_EXPIRES] = {"expires", "TIME", "When the token ends, such as 12h or 30d [never]"},
+	[OPTION_TOKEN] = {"token", "TOKEN", "Token of the server [SHOALCTL_TOKEN]"},
+	[OPTION_TOKEN_FILE] = {"token-file", "FILE", "File with the token"},
+	[OPTION_CA] = {"ca", "FILE", "Certificates (PEM) that the server's is verified by, for https"},
 };
 
 /* The option whose name is before "=" or the end; OPTIONS if there is none. */

@@ -88,6 +88,13 @@ CURLcode client_prepare(const struct client *c, CURL *easy, const char *path)
 		rc = curl_easy_setopt(easy, CURLOPT_USERAGENT, "shoalctl/" SHOAL_VERSION);
 	if (rc == CURLE_OK && is_local(c->url))
 		rc = curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	if (rc == CURLE_OK && c->token) {
+		rc = curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, c->token);
+		if (rc == CURLE_OK)
+			rc = curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+	}
+	if (rc == CURLE_OK && c->ca)
+		rc = curl_easy_setopt(easy, CURLOPT_CAINFO, c->ca);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* an endpoint may be called ".." */
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -98,6 +105,12 @@ void client_complain(const struct client *c, CURLcode why)
 {
 	if (why == CURLE_OPERATION_TIMEDOUT)
 		fprintf(c->error, "shoalctl: the server at %s does not answer\n", c->url);
+	else if (why == CURLE_PEER_FAILED_VERIFICATION || why == CURLE_SSL_CACERT_BADFILE)
+		fprintf(c->error,
+			"shoalctl: the certificate of %s cannot be verified (%s); --ca FILE names the "
+			"certificates "
+			"to verify it by\n",
+			c->url, curl_easy_strerror(why));
 	else
 		fprintf(c->error,
 			"shoalctl: no server at %s (%s). Start one with `shoald`, or say where it is with "

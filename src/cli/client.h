@@ -13,6 +13,8 @@ struct client {
 	char *url; /* without a slash at the end; owned */
 	CURL *easy;
 	FILE *error;
+	const char *token; /* borrowed; NULL: none */
+	const char *ca;	   /* borrowed: file of certificates; NULL: those of the system */
 };
 
 struct response {

@@ -66,6 +66,29 @@ const struct cli_command cli_commands[] = {
 	 "event is a line: {\"event\":NAME,\"id\":ID,\"data\":...}.\n",
 	 command_events},
 	{"remove", "EP", 1, 1, 0, "Remove a registration; the device is not told", "", command_remove},
+	{"security", "WORD ...", 1, 5, BIT(ROTATE), "Show and set what devices may authenticate with",
+	 "  shoalctl security list\n"
+	 "  shoalctl security set dev-1 psk IDENTITY KEY       a pre-shared key\n"
+	 "  shoalctl security set dev-1 rpk KEY                a raw public key: SubjectPublicKeyInfo\n"
+	 "  shoalctl security set dev-1 x509                   certificates that name the endpoint\n"
+	 "  shoalctl security delete dev-1\n"
+	 "  shoalctl security import FILE                      CSV: endpoint,mode,identity,key\n"
+	 "\n"
+	 "Keys are hexadecimal digits; - reads one from the standard input. An IDENTITY 0x... is bytes. "
+	 "With\n"
+	 "--rotate the old one stays valid until the new one, of another identity, is used. FILE may be -.\n",
+	 command_security},
+	{"token", "WORD ...", 1, 2, BIT(ROLE) | BIT(NAME) | BIT(EXPIRES),
+	 "Make, list and revoke tokens for the server's interface",
+	 "  shoalctl token create --role operate --name backend --expires 30d\n"
+	 "  shoalctl token list\n"
+	 "  shoalctl token revoke ID\n"
+	 "\n"
+	 "A token is printed once, when it is made. Roles: read looks, operate also sends requests to\n"
+	 "devices, admin also sets credentials, tokens and definitions.\n",
+	 command_token},
+	{"failures", "[clear]", 0, 1, 0, "Show which devices could not connect, and why",
+	 "The last one comes first. clear forgets them all.\n", command_failures},
 	{"status", "", 0, 0, 0, "Show whether the server is ready, and where devices reach it", "",
 	 command_status},
 };

@@ -15,6 +15,8 @@ cli_run command_list, command_show, command_remove, command_status;
 /* device_commands.c */
 cli_run command_read, command_discover, command_write, command_exec, command_create, command_delete,
 	command_attributes;
+/* security_commands.c */
+cli_run command_security, command_token, command_failures;
 /* event_commands.c */
 cli_run command_observe, command_cancel, command_events;
 

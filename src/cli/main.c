@@ -23,6 +23,34 @@ static const char *choose_url(const struct cli_args *args)
 	return variable && *variable ? variable : default_url;
 }
 
+enum { TOKEN_LINE = 512 };
+
+/* From the option, the file, or the environment; "" if there is none. False if the file cannot be read, which
+ * is told. */
+static bool choose_token(const struct cli_args *args, char line[TOKEN_LINE])
+{
+	const char *variable = getenv("SHOALCTL_TOKEN"), *path = args->options[OPTION_TOKEN_FILE];
+	FILE *f;
+
+	line[0] = 0;
+	if (args_has(args, OPTION_TOKEN) || !path) {
+		if (args_has(args, OPTION_TOKEN))
+			variable = args->options[OPTION_TOKEN];
+		snprintf(line, TOKEN_LINE, "%s", variable ? variable : "");
+		return true;
+	}
+	f = fopen(path, "re");
+	if (!f || !fgets(line, TOKEN_LINE, f)) {
+		fprintf(stderr, "shoalctl: --token-file %s: %s\n", path, f ? "it is empty" : strerror(errno));
+		if (f)
+			fclose(f);
+		return false;
+	}
+	fclose(f);
+	line[strcspn(line, "\r\n")] = 0;
+	return true;
+}
+
 /* False if --timeout makes no sense, which is told. */
 static bool choose_timeout(const struct cli_args *args, unsigned *seconds)
 {
@@ -45,12 +73,15 @@ static int run(const struct cli_command *command, const struct cli_args *args)
 			.json = args_has(args, OPTION_JSON),
 			.width = table_terminal_width(stdout),
 			.interactive = isatty(STDOUT_FILENO)};
+	char token[TOKEN_LINE];
 	int rc;
 
-	if (!choose_timeout(args, &c.timeout_s))
+	if (!choose_timeout(args, &c.timeout_s) || !choose_token(args, token))
 		return EXIT_USAGE;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	rc = client_init(&c.client, choose_url(args), stderr);
+	c.client.token = token[0] ? token : NULL;
+	c.client.ca = args->options[OPTION_CA];
 	if (rc == EXIT_OK)
 		rc = command->run(&c, args);
 	client_deinit(&c.client);

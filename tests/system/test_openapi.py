@@ -8,7 +8,8 @@ import pytest
 
 from coap_peer import Device
 
-VALUES = {"ep": "nobody", "object": "3", "instance": "0", "resource": "1", "resourceInstance": "0", "version": "1.1"}
+VALUES = {"ep": "nobody", "object": "3", "instance": "0", "resource": "1", "resourceInstance": "0", "version": "1.1",
+          "id": "0123456789abcdef"}
 BODIES = {"application/json": '{"id":0,"resources":[]}', "application/xml": "<LWM2M/>", "text/plain": "x"}
 
 
@@ -48,7 +49,7 @@ def test_every_path_in_it_is_served(daemon, document):
         answer = ask(daemon, method, path, operation, VALUES)
         assert answer.status not in (405, 501), (method, path, answer)
         assert answer.body not in (b"Not found", b"Invalid path"), (method, path, answer)
-        if "{ep}" in path:
+        if "{ep}" in path and not path.startswith("/api/security"):
             assert (answer.status, answer.text) == (400, "No registered client with id 'nobody'"), (method, path)
 
 

@@ -283,11 +283,11 @@ static int start_server(struct node *n)
 	return store_scan(n->store, STORE_MANAGEMENT, restore_device, n);
 }
 
-static void udp_totals(void *ctx, struct http_udp_stats *out)
+static void transport_totals(void *ctx, struct http_transport_stats *total)
 {
 	struct node *n = ctx;
+	struct http_udp_stats *out = &total->udp;
 
-	*out = (struct http_udp_stats){0};
 	for (unsigned i = 0; i < n->listener_count; i++) {
 		const struct udp_stats *s = udp_stats(n->listeners[i].socket);
 
@@ -299,6 +299,8 @@ static void udp_totals(void *ctx, struct http_udp_stats *out)
 		out->sent_bytes += s->sent_bytes;
 		out->send_dropped += s->send_dropped;
 	}
+	if (n->secure)
+		secure_stats(n->secure, &total->dtls);
 }
 
 static int start_http(struct node *n)
@@ -320,7 +322,7 @@ static int start_http(struct node *n)
 	config->failures = n->failures;
 	if (n->secure)
 		config->public_key = secure_public_key(n->secure);
-	err = http_new(config, &n->loop, n->server, n->store, &n->log, udp_totals, n, &n->http);
+	err = http_new(config, &n->loop, n->server, n->store, &n->log, transport_totals, n, &n->http);
 	if (err < 0) {
 		snprintf(what, sizeof(what), "address=%s", n->settings->http_listen);
 		complain(n, "cannot-listen", what, err,

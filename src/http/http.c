@@ -360,8 +360,8 @@ static int start(struct http *h)
 }
 
 int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lwm2m_server *server,
-	     struct store *store, struct log *log, http_udp_stats_fn *udp_stats, void *udp_stats_ctx,
-	     struct http **out)
+	     struct store *store, struct log *log, http_transport_stats_fn *transport_stats,
+	     void *transport_ctx, struct http **out)
 {
 	bool loopback = address_is_loopback(&config->listen);
 	struct http *h;
@@ -377,8 +377,8 @@ int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lw
 	h->server = server;
 	h->store = store;
 	h->log = log;
-	h->udp_stats = udp_stats;
-	h->udp_stats_ctx = udp_stats_ctx;
+	h->transport_stats = transport_stats;
+	h->transport_ctx = transport_ctx;
 	h->loopback = loopback;
 	h->started_ms = uv_now(loop);
 	r = start(h);

@@ -4,6 +4,7 @@
 
 #include "base/address.h"
 #include "base/log.h"
+#include "dtls/endpoint.h"
 
 /*
  * The northbound side: REST/JSON and server-sent events over HTTP/1.1 (README.md has the list of routes).
@@ -72,18 +73,23 @@ bool http_config_needs_token(const struct http_config *c);
 /* What is wrong with a listener that others can reach, in words behind its address; NULL: nothing. */
 const char *http_config_refusal(const struct http_config *c);
 
-/* Fills in *out, for /metrics. */
-typedef void http_udp_stats_fn(void *ctx, struct http_udp_stats *out);
+/* What the devices' side counts below CoAP, for /metrics. */
+struct http_transport_stats {
+	struct http_udp_stats udp;
+	struct dtls_endpoint_stats dtls;
+};
+/* Fills in *out, which is cleared. */
+typedef void http_transport_stats_fn(void *ctx, struct http_transport_stats *out);
 
 /*
  * Listens and serves. All pointers but `config` itself are borrowed until `closed` of http_stop is called.
- * Takes the store's one subscription to events (store_on_events). `udp_stats` may be NULL. -EPERM:
+ * Takes the store's one subscription to events (store_on_events). `transport_stats` may be NULL. -EPERM:
  * http_config_refusal; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ...; -ENOMEM, also if certificate and key do not
  * go together (certificate_pair_check).
  */
 int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lwm2m_server *server,
-	     struct store *store, struct log *log, http_udp_stats_fn *udp_stats, void *udp_stats_ctx,
-	     struct http **out) NODISCARD;
+	     struct store *store, struct log *log, http_transport_stats_fn *transport_stats,
+	     void *transport_ctx, struct http **out) NODISCARD;
 /*
  * Accepts nothing more; event streams end with a word on where to resume, running requests are answered 503.
  * `closed` is called at last, on the loop; `h` is gone then.

@@ -20,7 +20,7 @@ enum { PAGE_MAX = 1024 * 1024 };
 struct figures {
 	struct lwm2m_stats lwm2m;
 	struct store_stats store;
-	struct http_udp_stats udp;
+	struct http_transport_stats transport;
 	struct events_stats events;
 	uint64_t resident_bytes, uptime_s, healthy;
 };
@@ -72,16 +72,61 @@ static const struct metric metrics[] = {
 	{"shoal_coap_unmatched_total", "Messages that belong to no exchange.", COUNTER,
 	 FIGURE(lwm2m.coap.unmatched), 0},
 
-	{"shoal_udp_received_total", "Datagrams received.", COUNTER, FIGURE(udp.received), 0},
+	{"shoal_udp_received_total", "Datagrams received.", COUNTER, FIGURE(transport.udp.received), 0},
 	{"shoal_udp_received_bytes_total", "Bytes received in datagrams.", COUNTER,
-	 FIGURE(udp.received_bytes), 0},
-	{"shoal_udp_truncated_total", "Datagrams too long to be received.", COUNTER, FIGURE(udp.truncated),
+	 FIGURE(transport.udp.received_bytes), 0},
+	{"shoal_udp_truncated_total", "Datagrams too long to be received.", COUNTER,
+	 FIGURE(transport.udp.truncated), 0},
+	{"shoal_udp_receive_errors_total", "Errors while receiving.", COUNTER,
+	 FIGURE(transport.udp.receive_errors), 0},
+	{"shoal_udp_sent_total", "Datagrams sent.", COUNTER, FIGURE(transport.udp.sent), 0},
+	{"shoal_udp_sent_bytes_total", "Bytes sent in datagrams.", COUNTER, FIGURE(transport.udp.sent_bytes),
 	 0},
-	{"shoal_udp_receive_errors_total", "Errors while receiving.", COUNTER, FIGURE(udp.receive_errors), 0},
-	{"shoal_udp_sent_total", "Datagrams sent.", COUNTER, FIGURE(udp.sent), 0},
-	{"shoal_udp_sent_bytes_total", "Bytes sent in datagrams.", COUNTER, FIGURE(udp.sent_bytes), 0},
 	{"shoal_udp_send_dropped_total", "Datagrams the kernel had no room for.", COUNTER,
-	 FIGURE(udp.send_dropped), 0},
+	 FIGURE(transport.udp.send_dropped), 0},
+
+	{"shoal_dtls_associations", "DTLS sessions.", GAUGE, FIGURE(transport.dtls.associations), 0},
+	{"shoal_dtls_associations_unbound", "DTLS sessions whose device has not registered.", GAUGE,
+	 FIGURE(transport.dtls.unbound), 0},
+	{"shoal_dtls_handshakes_active", "DTLS handshakes under way.", GAUGE,
+	 FIGURE(transport.dtls.handshakes), 0},
+	{"shoal_dtls_hellos_total", "ClientHellos received.", COUNTER, FIGURE(transport.dtls.hellos), 0},
+	{"shoal_dtls_hellos_limited_total", "ClientHellos left alone for the limits of handshakes.", COUNTER,
+	 FIGURE(transport.dtls.hellos_limited), 0},
+	{"shoal_dtls_handshakes_total", "DTLS handshakes completed.", COUNTER,
+	 FIGURE(transport.dtls.handshakes_done), 0},
+	{"shoal_dtls_handshakes_resumed_total", "Of these, by resumption of a session.", COUNTER,
+	 FIGURE(transport.dtls.handshakes_resumed), 0},
+	{"shoal_dtls_handshakes_failed_total", "DTLS handshakes that failed.", COUNTER,
+	 FIGURE(transport.dtls.handshakes_failed), 0},
+	{"shoal_dtls_records_total", "Records of sessions that were authentic.", COUNTER,
+	 FIGURE(transport.dtls.records), 0},
+	{"shoal_dtls_records_malformed_total", "Datagrams with what is no DTLS record.", COUNTER,
+	 FIGURE(transport.dtls.records_malformed), 0},
+	{"shoal_dtls_records_unknown_total", "Records of no session or handshake.", COUNTER,
+	 FIGURE(transport.dtls.records_unknown), 0},
+	{"shoal_dtls_records_foreign_total", "Records of a form that their session does not use.", COUNTER,
+	 FIGURE(transport.dtls.records_foreign), 0},
+	{"shoal_dtls_records_replayed_total", "Records that were there before.", COUNTER,
+	 FIGURE(transport.dtls.records_replayed), 0},
+	{"shoal_dtls_records_forged_total", "Records that did not authenticate.", COUNTER,
+	 FIGURE(transport.dtls.records_forged), 0},
+	{"shoal_dtls_moves_total", "Changes of the address of a session.", COUNTER,
+	 FIGURE(transport.dtls.moved), 0},
+	{"shoal_dtls_last_flights_total", "Last flights of handshakes sent again.", COUNTER,
+	 FIGURE(transport.dtls.last_flights), 0},
+	{"shoal_dtls_ended_peer_total", "DTLS sessions ended by their device.", COUNTER,
+	 FIGURE(transport.dtls.ended[DTLS_END_PEER]), 0},
+	{"shoal_dtls_ended_idle_total", "DTLS sessions ended for want of records.", COUNTER,
+	 FIGURE(transport.dtls.ended[DTLS_END_IDLE]), 0},
+	{"shoal_dtls_ended_age_total", "DTLS sessions ended for their age.", COUNTER,
+	 FIGURE(transport.dtls.ended[DTLS_END_AGE]), 0},
+	{"shoal_dtls_ended_limit_total", "DTLS sessions ended for the limits of their keys.", COUNTER,
+	 FIGURE(transport.dtls.ended[DTLS_END_LIMIT]), 0},
+	{"shoal_dtls_ended_crowded_total", "DTLS sessions ended for others that were not registered yet.",
+	 COUNTER, FIGURE(transport.dtls.ended[DTLS_END_CROWDED]), 0},
+	{"shoal_dtls_ended_dropped_total", "DTLS sessions ended by this server.", COUNTER,
+	 FIGURE(transport.dtls.ended[DTLS_END_DROPPED]), 0},
 
 	{"shoal_store_healthy", "1, or 0 after a failed sync.", GAUGE, FIGURE(healthy), 0},
 	{"shoal_store_commits_total", "Commits of the store.", COUNTER, FIGURE(store.commits), 0},
@@ -213,8 +258,8 @@ static void collect(const struct http *h, struct figures *out)
 	memset(out, 0, sizeof(*out));
 	lwm2m_stats(h->server, &out->lwm2m);
 	store_stats(h->store, &out->store);
-	if (h->udp_stats)
-		h->udp_stats(h->udp_stats_ctx, &out->udp);
+	if (h->transport_stats)
+		h->transport_stats(h->transport_ctx, &out->transport);
 	events_stats(h->events, &out->events);
 	out->resident_bytes = resident_bytes();
 	out->uptime_s = (uv_now(h->loop) - h->started_ms) / 1000;

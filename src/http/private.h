@@ -22,8 +22,8 @@ struct http {
 	struct lwm2m_server *server;
 	struct store *store;
 	struct log *log;
-	http_udp_stats_fn *udp_stats;
-	void *udp_stats_ctx;
+	http_transport_stats_fn *transport_stats;
+	void *transport_ctx;
 
 	struct MHD_Daemon *daemon;
 	int listen_fd;

@@ -723,16 +723,16 @@ static inline void bench_closed(void *ctx)
 	bench.closed = true;
 }
 
-static inline void bench_udp(void *ctx, struct http_udp_stats *out)
+static inline void bench_transport(void *ctx, struct http_transport_stats *out)
 {
 	(void)ctx;
-	out->received = 99;
+	out->udp.received = 99;
 }
 
 static inline void bench_start(void)
 {
 	assert_int_equal(http_new(&bench.config, &bench.loop, (struct lwm2m_server *)&bench,
-				  (struct store *)&bench, &bench.log, bench_udp, NULL, &bench.http),
+				  (struct store *)&bench, &bench.log, bench_transport, NULL, &bench.http),
 			 0);
 }
 

@@ -119,6 +119,15 @@ static void describe_end(json_t *data, struct buffer *out)
 	add_member(out, "  code ", data, "code");
 }
 
+static void describe_failure(json_t *data, struct buffer *out)
+{
+	add_member(out, "  ", data, "kind");
+	add_member(out, " ", data, "name");
+	add_member(out, "  from ", data, "address");
+	add_member(out, "  ", data, "cause");
+	add_member(out, ": ", data, "detail");
+}
+
 static void describe_device(json_t *data, struct buffer *out)
 {
 	add_member(out, "  ", data, "ep");
@@ -145,6 +154,7 @@ static const struct {
 	{"NOTIFICATION", describe_notification},
 	{"SEND", describe_send},
 	{"OBSERVATION_ENDED", describe_end},
+	{"AUTH_FAILURE", describe_failure},
 	{"AWAKE", describe_device},
 	{"SLEEPING", describe_device},
 	{"GAP", describe_gap},

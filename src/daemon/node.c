@@ -219,6 +219,14 @@ static void credentials_gone(void *ctx, struct span endpoint, const struct crede
 		secure_revoke(n->secure, endpoint);
 }
 
+static void auth_failed(void *ctx, const struct failure_row *row)
+{
+	struct node *n = ctx;
+
+	if (n->http)
+		http_auth_failure(n->http, row);
+}
+
 static int start_security(struct node *n)
 {
 	struct secure_parts parts = {.settings = n->settings,
@@ -229,7 +237,8 @@ static int start_security(struct node *n)
 				     .store = n->store,
 				     .vault = &n->vault,
 				     .ctx = n,
-				     .send = host_send};
+				     .send = host_send,
+				     .failed = auth_failed};
 	struct siphash_key hash_key;
 	uint8_t salt[VAULT_SALT];
 	struct vault_key key;

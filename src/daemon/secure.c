@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 enum {
+	TOLD_PER_SECOND = 10,
 	JOBS_MAX = 2, /* of the pool's four threads */
 	FRESH = 1024, /* first uses of new credentials that are awaited */
 	COOKIE_PERIOD_MS = 600000,
@@ -58,6 +59,8 @@ struct secure {
 	uint64_t fresh[FRESH]; /* hashes of identities whose first use ends the credential before them */
 	struct siphash_key fresh_key;
 	bool x509_any;
+	uint64_t told_second;
+	unsigned told; /* failures, in that second */
 };
 
 static uint64_t now_of(const struct secure *s)
@@ -126,11 +129,24 @@ static void host_closed(void *ctx, const struct address *association, enum dtls_
 		lwm2m_server_closed(s->server, association);
 }
 
+/* A stranger can fail as often as it likes. */
+static bool may_tell(struct secure *s)
+{
+	uint64_t second = now_of(s) / 1000;
+
+	if (second != s->told_second)
+		s->told = 0;
+	s->told_second = second;
+	return s->told++ < TOLD_PER_SECOND;
+}
+
 static void note_failure(struct secure *s, const struct failure *failure)
 {
 	char name[128], address[ADDRESS_TEXT];
+	const struct failure_row *row = failures_note(s->parts.failures, failure, clock_wall_ms());
 
-	(void)failures_note(s->parts.failures, failure, clock_wall_ms());
+	if (row && may_tell(s))
+		s->parts.failed(s->parts.ctx, row);
 	log_limited(s->parts.log, LOG_WARN, 60, "auth-failure", "cause=%s %s=%s address=%s detail=\"%s\"",
 		    failure->cause, failure_who_name(failure->who),
 		    log_quote(failure->name.data, failure->name.len, name, sizeof(name)),

@@ -28,6 +28,8 @@ struct secure_parts {
 	struct failures *failures;
 	void *ctx;
 	void (*send)(void *ctx, const struct address *to, struct span datagram);
+	/* Somebody could not connect; not more often than people can read. */
+	void (*failed)(void *ctx, const struct failure_row *row);
 };
 
 /* Says what is wrong; < 0 then: -EINVAL for settings. */

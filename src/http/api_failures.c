@@ -4,6 +4,7 @@
 /* Who could not connect, and why: the table of the security side as JSON, the last one first. */
 
 #include "http/api.h"
+#include "http/events.h"
 #include "http/json.h"
 #include "security/failures.h"
 
@@ -25,6 +26,18 @@ static void row_json(struct json *j, const struct failure_row *row)
 	json_member_uint(j, "first", row->first_ms);
 	json_member_uint(j, "last", row->last_ms);
 	json_close(j, '}');
+}
+
+void http_auth_failure(struct http *h, const struct failure_row *row)
+{
+	struct buffer text = buffer_of(LIST_MAX);
+	struct json json = json_to(&text);
+
+	buffer_str(&text, "event: AUTH_FAILURE\r\ndata: ");
+	row_json(&json, row);
+	buffer_str(&text, "\r\n\r\n");
+	events_announce(h->events, &text,
+			row->who == FAILURE_ADDRESS ? span_of(NULL, 0) : span_of(row->name, row->name_len));
 }
 
 void api_failures_list(struct http_request *r)

@@ -487,6 +487,25 @@ void api_events(struct http_request *r)
 	}
 }
 
+/* ---- what is about now ---- */
+
+void events_announce(struct events *e, struct buffer *text, struct span ep)
+{
+	struct block *b = block_new(text);
+
+	list_for_each (node, &e->streams) {
+		struct stream *s = container_of(node, struct stream, node);
+
+		/* Whoever is behind has enough to read. */
+		if (!b || !s->live || s->finished || s->blocked || !has_room(s, b->text.len) ||
+		    (s->filtered && !span_equal(s->ep, ep)) || stream_push(s, b, s->position) != 0)
+			continue;
+		e->sent++;
+		wake(s);
+	}
+	block_release(b);
+}
+
 /* ---- heartbeat ---- */
 
 static void tell_position(struct stream *s)

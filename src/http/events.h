@@ -21,5 +21,9 @@ struct events_stats {
 };
 void events_stats(const struct events *e, struct events_stats *out);
 
+/* A block without a place in the log, for those who listen now: to all whose filter is not another endpoint.
+ */
+void events_announce(struct events *e, struct buffer *text, struct span ep);
+
 /* GET /api/event */
 void api_events(struct http_request *r);

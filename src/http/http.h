@@ -96,3 +96,7 @@ int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lw
  */
 void http_stop(struct http *h, void (*closed)(void *ctx), void *ctx);
 uint16_t http_port(const struct http *h);
+/* Tells the open event streams of a device that could not connect (AUTH_FAILURE). It is about now: not in the
+ * log, and whoever comes later looks at /api/failures. */
+struct failure_row;
+void http_auth_failure(struct http *h, const struct failure_row *row);

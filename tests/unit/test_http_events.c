@@ -6,6 +6,8 @@
 
 #include "http_bench.h"
 
+#include "security/failures.h"
+
 static struct client *c;
 
 static int set_up(void **state)
@@ -85,6 +87,33 @@ static void has_the_compatible_wire_format(void **state)
 		"{\"ep\":\"dev-1\",\"kind\":\"single\",\"res\":\"/3/0/0\",\"val\":"
 		"{\"kind\":\"singleResource\",\"id\":0,\"type\":\"STRING\",\"value\":\"acme\"}}\r\n"
 		"id: 1001-1\r\n\r\n");
+}
+
+static void who_could_not_connect_is_told_to_those_who_listen(void **state)
+{
+	struct failure_row row = {.who = FAILURE_IDENTITY,
+				  .name = "id-1",
+				  .name_len = 4,
+				  .cause = "wrong_key",
+				  .words = "the keys differ",
+				  .count = 3,
+				  .first_ms = 1,
+				  .last_ms = 2};
+	struct client *other;
+
+	(void)state;
+	bench_start();
+	c = stream("", "");
+	other = stream("?ep=dev-1", "");
+	assert_int_equal(address_parse("192.0.2.1:5", &row.address), 0);
+	http_auth_failure(bench.http, &row);
+	bench_event("dev-1", "x");
+	WAIT_FOR(has_id(c, 1) && has_id(other, 1));
+	assert_string_equal(strstr(client_body(c), "event: AUTH_FAILURE") ? "told" : "silent", "told");
+	assert_non_null(strstr(client_body(c),
+			       "\r\ndata: {\"kind\":\"identity\",\"name\":\"id-1\",\"cause\":\"wrong_key\""));
+	assert_null(strstr(client_body(other), "AUTH_FAILURE"));
+	client_close(other);
 }
 
 static void begins_now_unless_told(void **state)
@@ -580,6 +609,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(has_the_compatible_wire_format, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_could_not_connect_is_told_to_those_who_listen, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(begins_now_unless_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replays_from_a_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_place_in_the_future_is_now, set_up, tear_down),

@@ -10,6 +10,7 @@
  * Leaves out what a schema cannot say briefly: which members are there when (docs/api.md).
  */
 
+#include "http/access.h"
 #include "http/api.h"
 #include "http/json.h"
 
@@ -287,7 +288,34 @@ static void components_json(struct json *j)
 	json_close(j, '}');
 	json_close(j, '}');
 	json_close(j, '}');
+	json_key(j, "securitySchemes");
+	json_open(j, '{');
+	json_key(j, "token");
+	json_open(j, '{');
+	json_member_str(j, "type", "http");
+	json_member_str(j, "scheme", "bearer");
+	json_member_str(j, "description", "Made by POST /api/tokens; needed if others can reach the server.");
 	json_close(j, '}');
+	json_close(j, '}');
+	json_close(j, '}');
+}
+
+/* Needed or not, as the server is set up: an empty requirement makes it optional. */
+static void security_json(struct json *j, enum token_role role)
+{
+	json_key(j, "security");
+	json_open(j, '[');
+	if (role != TOKEN_NONE) {
+		json_open(j, '{');
+		json_key(j, "token");
+		json_open(j, '[');
+		json_str(j, token_role_name(role));
+		json_close(j, ']');
+		json_close(j, '}');
+	}
+	json_open(j, '{');
+	json_close(j, '}');
+	json_close(j, ']');
 }
 
 /* ---- operations ---- */
@@ -433,6 +461,7 @@ static void operation_json(struct json *j, const struct operation *o)
 	json_open(j, '{');
 	operation_id(j, o);
 	json_member_str(j, "summary", o->route->description);
+	security_json(j, access_role(o->route));
 	parameters_json(j, o);
 	body_json(j, o->route->body);
 	answer_of(j, o->route->answer);

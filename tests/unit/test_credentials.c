@@ -410,9 +410,10 @@ static void a_long_list_is_read_in_pages(void **state)
 /* The process ended behind the first write: the list names an identity that is another's. */
 static void a_list_that_was_never_claimed_takes_nothing_from_others(void **state)
 {
-	struct credential_list l = {.count = 3,
+	struct credential_list l = {.count = 4,
 				    .items = {{.mode = CREDENTIAL_PSK, .id_len = 2, .id = "x1"},
 					      {.mode = CREDENTIAL_PSK, .id_len = 2, .id = "x2"},
+					      {.mode = CREDENTIAL_PSK, .id_len = 2, .id = "x3"},
 					      {.mode = CREDENTIAL_PSK, .id_len = 4, .id = "id-1"}}};
 	uint8_t bytes[CREDENTIAL_LIST_BYTES];
 	struct writer w = writer_of(bytes, sizeof(bytes));

@@ -106,6 +106,25 @@ static void every_route_is_in_it_and_nothing_else(void **state)
 	assert_int_equal(count, expected_operations());
 }
 
+static void it_tells_which_role_is_needed(void **state)
+{
+	json_t *open = json_object_get(operation_at("/healthz", HTTP_GET), "security");
+	json_t *read = json_object_get(operation_at("/api/clients", HTTP_GET), "security");
+	json_t *admin = json_object_get(operation_at("/api/tokens", HTTP_POST), "security");
+
+	(void)state;
+	assert_int_equal(json_array_size(open), 1);
+	assert_int_equal(json_object_size(json_array_get(open, 0)), 0);
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(json_array_get(read, 0), "token"), 0)),
+		"read");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(json_array_get(admin, 0), "token"), 0)),
+		"admin");
+	assert_non_null(json_object_get(
+		json_object_get(json_object_get(document, "components"), "securitySchemes"), "token"));
+}
+
 /* A target that fits a template: each parameter becomes a number. */
 static void target_of(const char *path, char out[256])
 {
@@ -257,6 +276,7 @@ int main(void)
 		TEST(every_route_is_in_it_and_nothing_else),
 		TEST(each_of_its_paths_leads_to_the_route_it_describes),
 		TEST(parameters_bodies_and_answers_are_told),
+		TEST(it_tells_which_role_is_needed),
 		TEST(what_it_refers_to_is_there),
 	};
 

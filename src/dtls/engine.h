@@ -47,7 +47,9 @@ bool dtls_shim_peer_cid(struct dtls_handshake *h, struct span extension);
 bool dtls_shim_own_cid(const struct dtls_handshake *h, struct writer *extension);
 /* The key for the identity: the peer's, of a server, or the own one, of a client. */
 void dtls_shim_psk(const struct dtls_handshake *h, struct span *identity, struct span *key);
-/* The chain is to be verified against the anchors. */
+/* The peer's certificate or raw key was asked about, and accepted; then, whether its chain is to be verified.
+ */
+bool dtls_shim_peer_is_accepted(const struct dtls_handshake *h);
 bool dtls_shim_verifies_chain(const struct dtls_handshake *h);
 /* Why the chain is not trusted, in words. */
 void dtls_shim_set_reason(struct dtls_handshake *h, const char *words);

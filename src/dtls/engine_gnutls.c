@@ -128,8 +128,14 @@ static int verify(gnutls_session_t session)
 {
 	struct dtls_engine *e = gnutls_session_get_ptr(session);
 	gnutls_datum_t words = {0};
-	unsigned status = 0;
+	unsigned status = 0, count = 0;
 
+	/* A peer without one is refused elsewhere, if it needs one. */
+	if (!gnutls_certificate_get_peers(session, &count) || count == 0)
+		return 0;
+	/* The library may have understood a message in which we saw no certificate. */
+	if (!dtls_shim_peer_is_accepted(e->handshake))
+		return GNUTLS_E_CERTIFICATE_ERROR;
 	if (!dtls_shim_verifies_chain(e->handshake) || dtls_engine_peer_has_raw_key(e))
 		return 0;
 	if (gnutls_certificate_verify_peers3(session, NULL, &status) < 0) {

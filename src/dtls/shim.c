@@ -460,6 +460,11 @@ void dtls_shim_psk(const struct dtls_handshake *h, struct span *identity, struct
 	*key = span_of(h->answers.key, h->answers.key_len);
 }
 
+bool dtls_shim_peer_is_accepted(const struct dtls_handshake *h)
+{
+	return h->answers.peer;
+}
+
 bool dtls_shim_verifies_chain(const struct dtls_handshake *h)
 {
 	return h->context->has_trust && !h->answers.pinned;

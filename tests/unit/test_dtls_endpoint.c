@@ -1,0 +1,957 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-FileCopyrightText: the shoal authors */
+
+/*
+ * A DTLS endpoint and clients, in memory and virtual time. The test is the network: it may lose, keep and
+ * repeat datagrams, and say where they come from.
+ */
+
+#include "dtls_pair.h"
+
+#include "dtls/client.h"
+#include "dtls/endpoint.h"
+
+#include <errno.h>
+
+enum { CLIENTS = 4, QUEUE = 64 };
+
+struct world;
+
+struct device {
+	struct world *world;
+	struct dtls_client *client;
+	struct address address;
+	unsigned ready, ended, got;
+	enum dtls_client_end why;
+	char text[64];
+};
+
+struct packet_kept {
+	struct address from; /* or of the device it goes to */
+	bool to_device;
+	size_t len;
+	uint8_t bytes[DATAGRAM_MAX];
+};
+
+struct world {
+	struct timers timers;
+	struct random random;
+	uint64_t now_ms, wall_ms;
+	struct dtls_context *server, *client;
+	struct dtls_endpoint_config config;
+	struct dtls_endpoint *endpoint;
+	struct device devices[CLIENTS];
+
+	/* the network */
+	struct packet_kept queue[QUEUE];
+	unsigned queued;
+	struct packet_kept last; /* the newest datagram to the endpoint */
+	unsigned lose_to_client; /* that many are lost */
+	unsigned sent, answers;
+	size_t bytes_in, bytes_out;
+
+	/* the host */
+	bool slow;    /* answers are given by the test */
+	bool refuse;  /* the credential is gone */
+	bool echo;    /* what comes is sent back */
+	bool threads; /* jobs wait for the test */
+	struct dtls_job *job;
+	uint64_t ticket;
+	struct address association; /* the newest */
+	unsigned established, closed, refused, inputs, asked;
+	bool closed_bound;
+	enum dtls_end closed_why;
+	enum dtls_cause cause;
+	char identity[DTLS_IDENTITY_MAX + 1], endpoint_name[64], text[64];
+	uint64_t number;
+	struct buffer resumption_id, resumption;
+};
+
+static const char key[] = "0123456789abcdef";
+
+/* ---- the endpoint's host ---- */
+
+static struct device *device_at(struct world *w, const struct address *at)
+{
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (w->devices[i].client && address_equal(&w->devices[i].address, at))
+			return &w->devices[i];
+	return NULL;
+}
+
+static void enqueue(struct world *w, const struct address *at, bool to_device, struct span datagram)
+{
+	struct packet_kept *p = &w->queue[w->queued++];
+
+	assert_in_range(w->queued, 1, QUEUE);
+	assert_in_range(datagram.len, 0, DATAGRAM_MAX);
+	p->from = *at;
+	p->to_device = to_device;
+	p->len = datagram.len;
+	if (datagram.len)
+		memcpy(p->bytes, datagram.data, datagram.len);
+}
+
+static void host_send(void *ctx, const struct address *to, struct span datagram)
+{
+	struct world *w = ctx;
+
+	w->answers++;
+	w->bytes_out += datagram.len;
+	if (w->lose_to_client)
+		w->lose_to_client--;
+	else
+		enqueue(w, to, true, datagram);
+}
+
+static void host_input(void *ctx, const struct address *association, uint64_t number, struct span plaintext)
+{
+	struct world *w = ctx;
+
+	w->inputs++;
+	w->association = *association;
+	w->number = number;
+	snprintf(w->text, sizeof(w->text), "%.*s", (int)plaintext.len, (const char *)plaintext.data);
+	if (w->echo)
+		assert_true(dtls_endpoint_send(w->endpoint, association, plaintext));
+}
+
+static void host_established(void *ctx, const struct address *association, const struct dtls_claim *claim)
+{
+	struct world *w = ctx;
+
+	w->established++;
+	w->association = *association;
+	snprintf(w->endpoint_name, sizeof(w->endpoint_name), "%.*s", (int)claim->endpoint.len,
+		 (const char *)claim->endpoint.data);
+}
+
+static void host_closed(void *ctx, const struct address *association, enum dtls_end why, bool bound)
+{
+	struct world *w = ctx;
+
+	assert_null(dtls_endpoint_peer_address(w->endpoint, association));
+	w->closed++;
+	w->closed_why = why;
+	w->closed_bound = bound;
+}
+
+static void answer_psk(struct world *w)
+{
+	dtls_endpoint_psk(w->endpoint, w->ticket, w->refuse ? span_of(NULL, 0) : span_str(key),
+			  span_str("dev"), w->now_ms);
+}
+
+static void host_find_psk(void *ctx, uint64_t ticket, struct span identity)
+{
+	struct world *w = ctx;
+
+	w->asked++;
+	w->ticket = ticket;
+	snprintf(w->identity, sizeof(w->identity), "%.*s", (int)identity.len, (const char *)identity.data);
+	if (!w->slow)
+		answer_psk(w);
+}
+
+static void host_find_peer(void *ctx, uint64_t ticket, const struct span *chain, size_t count, bool raw_key)
+{
+	struct world *w = ctx;
+
+	(void)chain;
+	(void)raw_key;
+	assert_in_range(count, 1, DTLS_CHAIN_MAX);
+	w->asked++;
+	dtls_endpoint_peer(w->endpoint, ticket, !w->refuse, false, span_str("dev"), w->now_ms);
+}
+
+static void host_find_ticket(void *ctx, uint64_t ticket, struct span id)
+{
+	struct world *w = ctx;
+	bool known = span_equal(id, buffer_span(&w->resumption_id));
+
+	dtls_endpoint_ticket(w->endpoint, ticket, known ? buffer_span(&w->resumption) : span_of(NULL, 0),
+			     w->now_ms);
+}
+
+static void host_keep_ticket(void *ctx, struct span id, struct span resumption)
+{
+	struct world *w = ctx;
+
+	w->resumption_id.len = w->resumption.len = 0;
+	buffer_bytes(&w->resumption_id, id);
+	buffer_bytes(&w->resumption, resumption);
+}
+
+static void host_run(void *ctx, struct dtls_job *job)
+{
+	struct world *w = ctx;
+
+	if (w->threads) {
+		assert_null(w->job);
+		w->job = job;
+		return;
+	}
+	dtls_job_run(job);
+	dtls_job_done(job, w->now_ms);
+}
+
+static void host_refused(void *ctx, const struct dtls_refusal *r)
+{
+	struct world *w = ctx;
+
+	w->refused++;
+	w->cause = r->failure->cause;
+	snprintf(w->identity, sizeof(w->identity), "%.*s", (int)r->identity.len,
+		 (const char *)r->identity.data);
+}
+
+static uint64_t host_wall(void *ctx)
+{
+	return ((struct world *)ctx)->wall_ms;
+}
+
+/* ---- the devices' host ---- */
+
+static void device_send(void *ctx, struct span datagram)
+{
+	struct device *d = ctx;
+
+	enqueue(d->world, &d->address, false, datagram);
+}
+
+/* Until nothing is on its way. */
+static void pump(struct world *w)
+{
+	while (w->queued) {
+		struct packet_kept p = w->queue[0];
+		struct span datagram = span_of(p.bytes, p.len);
+		struct device *d = device_at(w, &p.from);
+
+		memmove(w->queue, w->queue + 1, --w->queued * sizeof(p));
+		if (p.to_device) {
+			if (d)
+				dtls_client_input(d->client, datagram, w->wall_ms, w->now_ms);
+			continue;
+		}
+		w->last = p;
+		w->sent++;
+		w->bytes_in += p.len;
+		dtls_endpoint_input(w->endpoint, &p.from, datagram, w->now_ms);
+	}
+}
+
+static void to_endpoint(struct world *w, const struct address *from, struct span datagram)
+{
+	enqueue(w, from, false, datagram);
+	pump(w);
+}
+
+static void start(struct world *w, struct device *d)
+{
+	assert_int_equal(dtls_client_start(d->client, w->now_ms), 0);
+	pump(w);
+}
+
+static void device_input(void *ctx, struct span plaintext)
+{
+	struct device *d = ctx;
+
+	d->got++;
+	snprintf(d->text, sizeof(d->text), "%.*s", (int)plaintext.len, (const char *)plaintext.data);
+}
+
+static void device_ready(void *ctx)
+{
+	((struct device *)ctx)->ready++;
+}
+
+static void device_ended(void *ctx, enum dtls_client_end why)
+{
+	struct device *d = ctx;
+
+	d->ended++;
+	d->why = why;
+}
+
+static const struct dtls_client_host device_host = {device_send, device_input, device_ready, device_ended};
+
+/* ---- the world ---- */
+
+static struct dtls_context *context_of(const struct dtls_context_options *options)
+{
+	char words[DTLS_WORDS] = "";
+	struct dtls_context *context;
+
+	if (dtls_context_new(options, &context, words) < 0)
+		fail_msg("no context: %s", words);
+	return context;
+}
+
+static void open_endpoint(struct world *w)
+{
+	const struct dtls_host host = {w,
+				       host_send,
+				       host_input,
+				       host_established,
+				       host_closed,
+				       host_find_psk,
+				       host_find_peer,
+				       host_find_ticket,
+				       host_keep_ticket,
+				       host_run,
+				       host_refused,
+				       host_wall};
+	struct dtls_cookie_keys keys = {.period = 7, .current = "secret"};
+
+	w->endpoint = dtls_endpoint_new(&w->config, &host, w->server, &w->timers, &w->random);
+	assert_non_null(w->endpoint);
+	dtls_endpoint_set_cookie_keys(w->endpoint, &keys);
+}
+
+static struct world *world_with(struct dtls_context_options server, struct dtls_context_options client)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	w->now_ms = 1000000;
+	w->wall_ms = 1700000000000;
+	w->resumption_id = w->resumption = buffer_of(4096);
+	timers_init(&w->timers, w->now_ms);
+	random_init_seed(&w->random, 1);
+	server.role = DTLS_SERVER;
+	client.role = DTLS_CLIENT;
+	w->server = context_of(&server);
+	w->client = context_of(&client);
+	dtls_endpoint_config_init(&w->config);
+	w->config.connection_ids = server.connection_ids;
+	open_endpoint(w);
+	return w;
+}
+
+static struct world *world_new(bool cid)
+{
+	return world_with((struct dtls_context_options){.credentials = DTLS_WITH_PSK,
+							.connection_ids = cid,
+							.resumption = true},
+			  (struct dtls_context_options){
+				  .credentials = DTLS_WITH_PSK, .connection_ids = cid, .resumption = true});
+}
+
+static void world_free(struct world *w)
+{
+	for (size_t i = 0; i < CLIENTS; i++)
+		dtls_client_free(w->devices[i].client);
+	dtls_endpoint_free(w->endpoint);
+	dtls_context_free(w->server);
+	dtls_context_free(w->client);
+	buffer_deinit(&w->resumption_id);
+	buffer_deinit(&w->resumption);
+	free(w);
+}
+
+static struct device *device_new(struct world *w, unsigned i, const char *identity, const char *psk)
+{
+	struct device *d = &w->devices[i];
+	struct dtls_client_options options = {
+		.context = w->client,
+		.host = &device_host,
+		.timers = &w->timers,
+		.psk_identity = span_str(identity),
+		.psk = span_str(psk),
+		.resume = true,
+	};
+	char text[32];
+
+	d->world = w;
+	snprintf(text, sizeof(text), "192.0.2.%u:5000", i + 1);
+	assert_int_equal(address_parse(text, &d->address), 0);
+	d->client = dtls_client_new(&options, d);
+	assert_non_null(d->client);
+	return d;
+}
+
+static void pass(struct world *w, uint64_t ms)
+{
+	w->wall_ms += ms;
+	w->now_ms += ms;
+	timers_advance(&w->timers, w->now_ms);
+	pump(w);
+}
+
+/* In steps, as a loop would. */
+static void pass_slowly(struct world *w, uint64_t ms)
+{
+	for (uint64_t end = w->now_ms + ms; w->now_ms < end;)
+		pass(w, 500);
+}
+
+static void connect_now(struct world *w, struct device *d)
+{
+	unsigned ready = d->ready;
+
+	start(w, d);
+	assert_int_equal(d->ready, ready + 1);
+}
+
+static struct dtls_endpoint_stats stats_of(const struct world *w)
+{
+	struct dtls_endpoint_stats s;
+
+	dtls_endpoint_stats(w->endpoint, &s);
+	return s;
+}
+
+/* One message there and back. */
+static void assert_talks(struct world *w, struct device *d, const char *text)
+{
+	unsigned inputs = w->inputs, got = d->got;
+
+	w->echo = true;
+	assert_true(dtls_client_send(d->client, span_str(text)));
+	pump(w);
+	assert_int_equal(w->inputs, inputs + 1);
+	assert_string_equal(w->text, text);
+	assert_int_equal(d->got, got + 1);
+	assert_string_equal(d->text, text);
+}
+
+static void move_to(struct device *d, const char *text)
+{
+	assert_int_equal(address_parse(text, &d->address), 0);
+}
+
+/* ---- handshakes ---- */
+
+static void a_device_connects_and_talks(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	struct dtls_claim claim;
+
+	(void)state;
+	connect_now(w, d);
+	assert_int_equal(w->established, 1);
+	assert_string_equal(w->endpoint_name, "dev");
+	assert_true(dtls_endpoint_claim(w->endpoint, &w->association, &claim));
+	assert_int_equal(claim.kind, DTLS_IDENTITY_PSK);
+	assert_true(span_is(claim.identity, "id"));
+	assert_true(address_equal(dtls_endpoint_peer_address(w->endpoint, &w->association), &d->address));
+	assert_talks(w, d, "hello");
+	assert_int_equal(stats_of(w).handshakes, 0);
+	assert_int_equal(stats_of(w).hellos, 2);
+	world_free(w);
+}
+
+static void nothing_is_kept_or_said_more_loudly_before_a_cookie(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+
+	(void)state;
+	w->lose_to_client = 1;
+	start(w, d);
+	assert_int_equal(stats_of(w).hellos, 1);
+	assert_int_equal(stats_of(w).handshakes, 0);
+	assert_int_equal(w->answers, 1);
+	assert_true(w->bytes_out <= w->bytes_in);
+	pass_slowly(w, 2000);
+	assert_int_equal(d->ready, 1);
+	world_free(w);
+}
+
+static void unknown_identity_and_wrong_key_are_told_apart(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "nobody", key);
+
+	(void)state;
+	w->refuse = true;
+	start(w, d);
+	assert_int_equal(w->refused, 1);
+	assert_int_equal(w->cause, DTLS_UNKNOWN_IDENTITY);
+	assert_string_equal(w->identity, "nobody");
+	assert_int_equal(d->ended, 1);
+	w->refuse = false;
+	d = device_new(w, 1, "id", "another key 1234");
+	start(w, d);
+	pass_slowly(w, 5000);
+	assert_int_equal(w->refused, 2);
+	assert_int_equal(w->cause, DTLS_WRONG_KEY);
+	assert_string_equal(w->identity, "id");
+	assert_int_equal(stats_of(w).associations, 0);
+	assert_int_equal(stats_of(w).handshakes, 0);
+	world_free(w);
+}
+
+static void a_key_may_come_late_and_an_answer_too_late(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+
+	(void)state;
+	w->slow = true;
+	start(w, d);
+	assert_int_equal(w->asked, 1);
+	pass_slowly(w, 5000); /* the client repeats itself: nobody is asked twice */
+	assert_int_equal(w->asked, 1);
+	answer_psk(w);
+	pass_slowly(w, 8000);
+	assert_int_equal(d->ready, 1);
+	answer_psk(w);
+	assert_talks(w, d, "late");
+
+	d = device_new(w, 1, "id", key);
+	start(w, d);
+	pass_slowly(w, 120000);
+	assert_int_equal(stats_of(w).handshakes, 0);
+	assert_int_equal(w->cause, DTLS_TIMED_OUT);
+	answer_psk(w);
+	assert_int_equal(d->ready, 0);
+	world_free(w);
+}
+
+static void a_lost_last_flight_is_repeated_until_data_comes(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+
+	(void)state;
+	/* HelloVerifyRequest and the flight of the ServerHello arrive, the Finished does not. */
+	w->slow = true;
+	start(w, d);
+	w->lose_to_client = 1;
+	answer_psk(w);
+	pump(w);
+	assert_int_equal(w->established, 1);
+	assert_int_equal(d->ready, 0);
+	pass_slowly(w, 3000);
+	assert_int_equal(d->ready, 1);
+	assert_int_equal(stats_of(w).last_flights, 1);
+	assert_talks(w, d, "at last");
+	world_free(w);
+}
+
+static void a_resumed_session_still_needs_its_credential(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+
+	(void)state;
+	connect_now(w, d);
+	connect_now(w, d);
+	assert_int_equal(stats_of(w).handshakes_resumed, 1);
+	assert_int_equal(dtls_client_stats(d->client).resumed, 1);
+	assert_int_equal(w->asked, 2);
+	assert_talks(w, d, "again");
+	w->refuse = true;
+	start(w, d);
+	assert_int_equal(stats_of(w).handshakes_done, 2);
+	assert_false(dtls_client_is_ready(d->client));
+	assert_int_equal(d->why, DTLS_CLIENT_CLOSED);
+	assert_int_equal(stats_of(w).handshakes, 0);
+	world_free(w);
+}
+
+static void public_keys_are_computed_elsewhere(void **state)
+{
+	struct authority ca;
+	struct entity server, client;
+	struct world *w;
+	struct device *d;
+
+	(void)state;
+	make_authority(&ca, "ca");
+	make_entity(&server, "server", &ca);
+	make_entity(&client, "dev", &ca);
+	w = world_with((struct dtls_context_options){.credentials = DTLS_WITH_X509,
+						     .key = pem_span(&server.key),
+						     .chain = pem_span(&server.chain),
+						     .trust = pem_span(&ca.pem),
+						     .ask = DTLS_ASK_REQUIRED,
+						     .connection_ids = true},
+		       (struct dtls_context_options){.credentials = DTLS_WITH_X509,
+						     .key = pem_span(&client.key),
+						     .chain = pem_span(&client.chain),
+						     .trust = pem_span(&ca.pem),
+						     .connection_ids = true});
+	d = device_new(w, 0, "", "");
+	connect_now(w, d);
+	assert_talks(w, d, "certified");
+
+	/* A job that runs is left alone, what comes meanwhile is not lost. */
+	w->threads = true;
+	d = device_new(w, 1, "", "");
+	start(w, d);
+	for (unsigned i = 0; w->job && i < 10; i++) {
+		struct dtls_job *job = w->job;
+
+		w->job = NULL;
+		to_endpoint(w, &w->last.from, span_of(w->last.bytes, w->last.len));
+		dtls_job_run(job);
+		dtls_job_done(job, w->now_ms);
+		pump(w);
+	}
+	assert_int_equal(d->ready, 1);
+
+	/* A handshake that another one replaces ends when its job is back. */
+	d = device_new(w, 2, "", "");
+	start(w, d);
+	assert_non_null(w->job);
+	{
+		struct dtls_job *job = w->job;
+
+		w->job = NULL;
+		start(w, d);
+		assert_int_equal(stats_of(w).handshakes, 1);
+		dtls_job_run(job);
+		dtls_job_done(job, w->now_ms);
+		pump(w);
+	}
+	while (w->job) {
+		struct dtls_job *job = w->job;
+
+		w->job = NULL;
+		dtls_job_run(job);
+		dtls_job_done(job, w->now_ms);
+		pump(w);
+	}
+	assert_int_equal(d->ready, 1);
+	assert_int_equal(stats_of(w).handshakes, 0);
+	world_free(w);
+	drop_authority(&ca);
+}
+
+/* ---- addresses ---- */
+
+static void the_newest_record_moves_the_address_and_no_other(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	struct packet_kept old;
+	struct address stranger;
+
+	(void)state;
+	connect_now(w, d);
+	assert_talks(w, d, "one");
+	old = w->last;
+	move_to(d, "198.51.100.9:777");
+	assert_talks(w, d, "two");
+	assert_int_equal(stats_of(w).moved, 1);
+	assert_true(address_equal(dtls_endpoint_peer_address(w->endpoint, &w->association), &d->address));
+
+	/* A replay from elsewhere, and a forgery. */
+	assert_int_equal(address_parse("203.0.113.1:1", &stranger), 0);
+	to_endpoint(w, &stranger, span_of(old.bytes, old.len));
+	assert_int_equal(stats_of(w).records_replayed, 1);
+	old.bytes[DTLS_HEADER + DTLS_CID_OWN + 10] ^= 1;
+	old.bytes[10]++;
+	to_endpoint(w, &stranger, span_of(old.bytes, old.len));
+	assert_int_equal(stats_of(w).records_replayed + stats_of(w).records_forged, 2);
+	assert_true(address_equal(dtls_endpoint_peer_address(w->endpoint, &w->association), &d->address));
+	assert_talks(w, d, "three");
+	world_free(w);
+}
+
+static void without_connection_id_another_address_is_a_stranger(void **state)
+{
+	struct world *w = world_new(false);
+	struct device *d = device_new(w, 0, "id", key);
+	unsigned inputs;
+
+	(void)state;
+	connect_now(w, d);
+	assert_talks(w, d, "one");
+	move_to(d, "198.51.100.9:777");
+	inputs = w->inputs;
+	assert_true(dtls_client_send(d->client, span_str("two")));
+	pump(w);
+	assert_int_equal(w->inputs, inputs);
+	assert_int_equal(stats_of(w).records_unknown, 1);
+	world_free(w);
+}
+
+static void a_new_handshake_replaces_at_an_address_only_when_complete(void **state)
+{
+	struct world *w = world_new(false);
+	struct device *d = device_new(w, 0, "id", key), *intruder;
+	struct address first;
+
+	(void)state;
+	connect_now(w, d);
+	assert_talks(w, d, "one");
+	first = w->association;
+	dtls_endpoint_bind(w->endpoint, &first);
+
+	/* Somebody at the same address gets no further than an identity. */
+	intruder = device_new(w, 1, "other", key);
+	w->refuse = true;
+	d->address.port++; /* answers go to the intruder */
+	intruder->address = d->address;
+	intruder->address.port--;
+	start(w, intruder);
+	assert_int_equal(w->refused, 1);
+	d->address.port--;
+	intruder->address.port++;
+	assert_talks(w, d, "two");
+
+	/* When one completes, the old association is no longer reached by this address, but not ended. */
+	w->refuse = false;
+	d->address.port++;
+	intruder->address.port--;
+	connect_now(w, intruder);
+	assert_talks(w, intruder, "three");
+	assert_non_null(dtls_endpoint_peer_address(w->endpoint, &first));
+	assert_int_equal(w->closed, 0);
+	world_free(w);
+}
+
+/* ---- life ---- */
+
+static void the_unbound_are_few_and_short_lived(void **state)
+{
+	struct world *w = world_new(true);
+	struct address bound, revoked;
+
+	(void)state;
+	dtls_endpoint_free(w->endpoint);
+	w->config.unbound_max = 2;
+	w->config.idle_ms = 3600000;
+	open_endpoint(w);
+	for (unsigned i = 0; i < 3; i++)
+		connect_now(w, device_new(w, i, "id", key));
+	assert_int_equal(w->closed, 1);
+	assert_int_equal(w->closed_why, DTLS_END_CROWDED);
+	assert_false(w->closed_bound);
+	assert_int_equal(stats_of(w).unbound, 2);
+	bound = w->association;
+	dtls_endpoint_bind(w->endpoint, &bound);
+	assert_int_equal(stats_of(w).unbound, 1);
+	pass_slowly(w, 400000);
+	assert_int_equal(stats_of(w).associations, 1);
+	assert_int_equal(w->closed_why, DTLS_END_IDLE);
+	assert_talks(w, &w->devices[2], "still here");
+
+	/* What is nobody's any more may be claimed again, or revoked. */
+	dtls_endpoint_unbind(w->endpoint, &bound, span_str("dev"));
+	assert_int_equal(stats_of(w).unbound, 1);
+	dtls_endpoint_revoke(w->endpoint, span_str("somebody"));
+	assert_int_equal(stats_of(w).associations, 1);
+	dtls_endpoint_bind(w->endpoint, &bound);
+	pass_slowly(w, 4000000);
+	assert_int_equal(stats_of(w).associations, 0);
+	assert_true(w->closed_bound);
+	connect_now(w, &w->devices[2]);
+	revoked = w->association;
+	dtls_endpoint_revoke(w->endpoint, span_str("dev"));
+	assert_null(dtls_endpoint_peer_address(w->endpoint, &revoked));
+	world_free(w);
+}
+
+static void an_association_has_a_maximum_age(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+
+	(void)state;
+	dtls_endpoint_free(w->endpoint);
+	w->config.age_ms = 86400000;
+	open_endpoint(w);
+	connect_now(w, d);
+	dtls_endpoint_bind(w->endpoint, &w->association);
+	for (unsigned hours = 0; hours < 23; hours++) {
+		pass(w, 3600000);
+		assert_talks(w, d, "hourly");
+	}
+	pass(w, 3600000);
+	pass_slowly(w, 2000);
+	assert_int_equal(w->closed_why, DTLS_END_AGE);
+	world_free(w);
+}
+
+static void the_peer_may_close_and_so_may_we(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	struct address gone;
+
+	(void)state;
+	connect_now(w, d);
+	dtls_client_close(d->client, true);
+	pump(w);
+	assert_int_equal(w->closed_why, DTLS_END_PEER);
+	connect_now(w, d);
+	gone = w->association;
+	dtls_endpoint_drop(w->endpoint, &gone, true);
+	pump(w);
+	assert_int_equal(d->why, DTLS_CLIENT_CLOSED);
+	assert_int_equal(w->closed, 1);
+	assert_false(dtls_endpoint_send(w->endpoint, &gone, span_str("anybody?")));
+	dtls_endpoint_drop(w->endpoint, &gone, true);
+	dtls_endpoint_bind(w->endpoint, &gone);
+	dtls_endpoint_unbind(w->endpoint, &gone, span_str("dev"));
+	/* Its place is taken by another, its address is not. */
+	connect_now(w, d);
+	assert_false(address_equal(&gone, &w->association));
+	assert_null(dtls_endpoint_peer_address(w->endpoint, &gone));
+	world_free(w);
+}
+
+/* ---- moving ---- */
+
+static void a_session_goes_on_after_a_restart(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	uint8_t bytes[DTLS_SESSION_ENCODED_MAX];
+	struct packet_kept old;
+	uint64_t mark, top;
+
+	(void)state;
+	connect_now(w, d);
+	dtls_endpoint_bind(w->endpoint, &w->association);
+	for (uint32_t gen = 5; gen < 9; gen++) {
+		struct writer out = writer_of(bytes, sizeof(bytes));
+
+		assert_talks(w, d, "before");
+		old = w->last;
+		mark = w->number;
+		assert_int_equal(dtls_endpoint_export(w->endpoint, &w->association, gen, &out), 0);
+		/* The process dies, and another one goes on. */
+		dtls_endpoint_free(w->endpoint);
+		open_endpoint(w);
+		assert_int_equal(
+			dtls_endpoint_import(w->endpoint, writer_span(&out), gen + 1, mark, &w->association),
+			0);
+		top = dtls_client_session(d->client)->read_top;
+		move_to(d, gen % 2 ? "198.51.100.9:777" : "192.0.2.1:5000");
+		assert_true(dtls_endpoint_send(w->endpoint, &w->association, span_str("to where it was")));
+		pump(w);
+		assert_talks(w, d, "after");
+		assert_true(dtls_client_session(d->client)->read_top > top + (1 << 20));
+		to_endpoint(w, &d->address, span_of(old.bytes, old.len));
+		assert_int_equal(stats_of(w).records_replayed, 1);
+	}
+	assert_int_equal(dtls_client_stats(d->client).handshakes, 1);
+	world_free(w);
+}
+
+static void a_session_that_cannot_go_on_is_not_taken(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	uint8_t bytes[DTLS_SESSION_ENCODED_MAX];
+	struct writer out = writer_of(bytes, sizeof(bytes));
+	struct address address;
+
+	(void)state;
+	connect_now(w, d);
+	assert_int_equal(dtls_endpoint_export(w->endpoint, &w->association, 1, &out), 0);
+	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 2, 0, &address),
+			 -EBADMSG); /* is here */
+	dtls_endpoint_free(w->endpoint);
+	open_endpoint(w);
+	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 1, 0, &address), -EOVERFLOW);
+	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 1000, 0, &address), -EOVERFLOW);
+	assert_int_equal(dtls_endpoint_import(w->endpoint, span_of(bytes, 10), 2, 0, &address), -EBADMSG);
+	w->wall_ms += w->config.age_ms;
+	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 2, 0, &address), -ETIME);
+	assert_int_equal(stats_of(w).associations, 0);
+	world_free(w);
+}
+
+/* ---- floods ---- */
+
+static void a_network_has_a_budget_of_hellos(void **state)
+{
+	struct world *w = world_new(true);
+	unsigned ready = 0;
+
+	(void)state;
+	dtls_endpoint_free(w->endpoint);
+	w->config.hellos_per_s = 1;
+	open_endpoint(w);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		struct device *d = device_new(w, i, "id", key);
+
+		start(w, d);
+		ready += d->ready;
+	}
+	assert_int_equal(ready, 2);
+	assert_int_equal(stats_of(w).hellos_limited, 2);
+	pass_slowly(w, 10000); /* they come again */
+	for (unsigned i = 0; i < CLIENTS; i++)
+		assert_int_equal(w->devices[i].ready, 1);
+	world_free(w);
+}
+
+static void handshakes_are_capped(void **state)
+{
+	struct world *w = world_new(true);
+
+	(void)state;
+	dtls_endpoint_free(w->endpoint);
+	w->config.handshakes_max = 2;
+	open_endpoint(w);
+	w->slow = true;
+	for (unsigned i = 0; i < CLIENTS; i++)
+		start(w, device_new(w, i, "id", key));
+	assert_int_equal(stats_of(w).handshakes, 2);
+	assert_int_equal(stats_of(w).hellos_limited, 2);
+	world_free(w);
+}
+
+static void garbage_changes_nothing(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	struct packet_kept hello, data;
+
+	(void)state;
+	w->lose_to_client = 1;
+	start(w, d);
+	hello = w->last;
+	pass_slowly(w, 2000);
+	assert_talks(w, d, "data");
+	data = w->last;
+	for (size_t len = 0; len < data.len; len++) {
+		to_endpoint(w, &d->address, span_of(data.bytes, len));
+		to_endpoint(w, &d->address, span_of(hello.bytes, MIN(len, hello.len)));
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		struct packet_kept p = i % 2 ? data : hello;
+
+		p.bytes[random_u32(&w->random) % p.len] ^= (uint8_t)(1 + random_u32(&w->random) % 255);
+		to_endpoint(w, &d->address, span_of(p.bytes, p.len));
+	}
+	assert_int_equal(w->inputs, 1);
+	assert_int_equal(stats_of(w).associations, 1);
+	assert_int_equal(stats_of(w).handshakes, 0);
+	assert_talks(w, d, "unharmed");
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_device_connects_and_talks),
+		cmocka_unit_test(nothing_is_kept_or_said_more_loudly_before_a_cookie),
+		cmocka_unit_test(unknown_identity_and_wrong_key_are_told_apart),
+		cmocka_unit_test(a_key_may_come_late_and_an_answer_too_late),
+		cmocka_unit_test(a_lost_last_flight_is_repeated_until_data_comes),
+		cmocka_unit_test(a_resumed_session_still_needs_its_credential),
+		cmocka_unit_test(public_keys_are_computed_elsewhere),
+		cmocka_unit_test(the_newest_record_moves_the_address_and_no_other),
+		cmocka_unit_test(without_connection_id_another_address_is_a_stranger),
+		cmocka_unit_test(a_new_handshake_replaces_at_an_address_only_when_complete),
+		cmocka_unit_test(the_unbound_are_few_and_short_lived),
+		cmocka_unit_test(an_association_has_a_maximum_age),
+		cmocka_unit_test(the_peer_may_close_and_so_may_we),
+		cmocka_unit_test(a_session_goes_on_after_a_restart),
+		cmocka_unit_test(a_session_that_cannot_go_on_is_not_taken),
+		cmocka_unit_test(a_network_has_a_budget_of_hellos),
+		cmocka_unit_test(handshakes_are_capped),
+		cmocka_unit_test(garbage_changes_nothing),
+	};
+
+	return cmocka_run_group_tests_name("dtls-endpoint", tests, NULL, NULL);
+}

@@ -419,6 +419,20 @@ static void on_signal(uv_signal_t *signal, int number)
 
 /* ---- life ---- */
 
+/* GnuTLS logs the secrets of handshakes to where this variable says: only if the settings say so, too. */
+static void choose_key_log(struct node *n)
+{
+	const char *path = n->settings->dtls_key_log_file;
+
+	if (!path) {
+		unsetenv("SSLKEYLOGFILE");
+		return;
+	}
+	setenv("SSLKEYLOGFILE", path, 1);
+	log_event(&n->log, LOG_WARN, "key-log",
+		  "path=\"%s\" hint=\"whoever has this file reads all sessions\"", path);
+}
+
 static void raise_limits(void)
 {
 	struct rlimit files;
@@ -498,6 +512,7 @@ int node_run(const struct daemon_settings *settings)
 	raise_limits();
 	log_init(&n->log, STDERR_FILENO, settings->log_level);
 	n->log.timestamps = settings->log_timestamps;
+	choose_key_log(n);
 	random_init_kernel(&n->random);
 	err = init_loop(n);
 	if (!err)

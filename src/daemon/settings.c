@@ -115,6 +115,10 @@ static const struct setting settings[] = {
 	 "New handshakes per second that one source network (/24, /56) may begin, and twice as many at once. "
 	 "0: no "
 	 "limit."},
+	{"dtls", "key-log-file", 0, SETTING_STRING, AT(dtls_key_log_file), .placeholder = "FILE",
+	 .help = "Append the secrets of all handshakes to this file, for a protocol analyser (NSS key log "
+		 "format). "
+		 "Whoever has it reads everything: for a laboratory."},
 	{"dtls", "unbound-max", 0, SETTING_UINT, AT(dtls_unbound_max), 16, 10000000, NULL, "10000", "NUMBER",
 	 "How many sessions may wait for their device to register. The oldest makes room."},
 

@@ -15,7 +15,7 @@ struct daemon_settings {
 	char *coap_listen;
 	uint64_t ack_timeout_ms, ack_random_percent, max_retransmit, nstart, response_timeout_ms, max_waiting;
 
-	char *dtls_listen, *dtls_key, *dtls_certificate, *dtls_trust, *dtls_x509_endpoint;
+	char *dtls_listen, *dtls_key, *dtls_certificate, *dtls_trust, *dtls_x509_endpoint, *dtls_key_log_file;
 	bool dtls_connection_ids, dtls_hide_identities, dtls_x509_any;
 	uint64_t dtls_mtu, dtls_retransmit_ms, dtls_age_ms, dtls_idle_ms, dtls_resumption_ms;
 	uint64_t dtls_unbound_max, dtls_handshakes_max, dtls_hellos_per_s;

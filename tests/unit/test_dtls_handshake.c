@@ -546,6 +546,30 @@ static void a_lost_last_flight_of_a_resuming_client(void **state)
 	pair_free(p);
 }
 
+/* A peer that repeats its flight is answered at once, and not when our own time has come. */
+static void a_repetition_is_answered(void **state)
+{
+	struct pair *p = psk_pair(1);
+	struct dtls_context_options o = psk_options;
+	uint64_t start = p->now_ms;
+
+	(void)state;
+	o.retransmit_ms = 20000;
+	pair_context(p, DTLS_SERVER, o);
+	pair_start(p, psk_client);
+	run_side(p, DTLS_CLIENT);
+	deliver(p, &p->packets[--p->count]);
+	run_side(p, DTLS_SERVER);
+	assert_int_equal(p->count, 1);
+	p->count = 0; /* the flight of the server is lost */
+	pair_run(p);
+	assert_done(p);
+	assert_int_equal(p->now_ms - start, 1000);
+	assert_int_equal(p->sides[DTLS_SERVER].datagrams, 3);
+	assert_sessions_fit(p);
+	pair_free(p);
+}
+
 static void flights_come_last_first(void **state)
 {
 	const struct fixture *f = *state;
@@ -982,6 +1006,7 @@ int main(void)
 		cmocka_unit_test(nobody_answers),
 		cmocka_unit_test(a_lost_last_flight_is_sent_again),
 		cmocka_unit_test(a_lost_last_flight_of_a_resuming_client),
+		cmocka_unit_test(a_repetition_is_answered),
 		cmocka_unit_test(flights_come_last_first),
 		cmocka_unit_test(fragments_on_a_bad_network),
 		cmocka_unit_test(shuffled_fragments_need_no_repetition),

@@ -240,16 +240,11 @@ static int start_security(struct node *n)
 				     .send = host_send,
 				     .failed = auth_failed};
 	struct siphash_key hash_key;
-	uint8_t salt[VAULT_SALT];
-	struct vault_key key;
-	int err = cluster_key_load(n->settings, &n->random, &n->log, &key);
+	int err = vault_load(n->settings, store_incarnation(n->store), &n->random, &n->log, &n->vault);
 
 	if (err < 0)
 		return err;
-	random_fill(&n->random, salt, sizeof(salt));
 	random_fill(&n->random, &hash_key, sizeof(hash_key));
-	vault_init(&n->vault, &key, (uint32_t)n->settings->node_id, store_incarnation(n->store), salt);
-	explicit_bzero(&key, sizeof(key));
 	parts.credentials = n->credentials = credentials_new(n->store, &n->vault, credentials_gone, n);
 	parts.failures = n->failures = failures_new(&hash_key);
 	if (!n->credentials || !n->failures)

@@ -69,20 +69,14 @@ static int make_key(const char *path, struct random *random, struct buffer *text
 	return text->failed ? -ENOMEM : secret_write(path, buffer_span(text));
 }
 
-int cluster_key_load(const struct daemon_settings *s, struct random *random, struct log *log,
-		     struct vault_key *out)
+/* The key in a file, which may be made if it is not there. Says what is wrong. */
+static int load_key(const char *path, bool make, struct random *random, struct log *log,
+		    struct vault_key *out)
 {
 	_cleanup_buffer_ struct buffer text = buffer_of(KEY_FILE_MAX);
-	const char *named = s->cluster_key_file;
-	char path[PATH_MAX];
-	int err;
+	int err = secret_read(path, &text);
 
-	if (named)
-		snprintf(path, sizeof(path), "%s", named);
-	else if (!secret_path(s, "cluster.key", path, sizeof(path)))
-		return -EINVAL;
-	err = secret_read(path, &text);
-	if (err == -ENOENT && !named) {
+	if (err == -ENOENT && make) {
 		err = make_key(path, random, &text);
 		if (err == 0)
 			log_event(log, LOG_INFO, "key-made",
@@ -99,4 +93,48 @@ int cluster_key_load(const struct daemon_settings *s, struct random *random, str
 			  err == -EINVAL ? "it has to be 32 bytes, or 64 hexadecimal digits"
 					 : strerror(-err));
 	return err;
+}
+
+static int load_old_keys(const char *list, struct log *log, struct vault *vault)
+{
+	struct vault_key key;
+	struct span item;
+	int err = 0;
+
+	while (err == 0 && settings_list_next(&list, &item)) {
+		_cleanup_free_ char *path = span_dup(item);
+
+		err = path ? load_key(path, false, NULL, log, &key) : -ENOMEM;
+		if (err == 0)
+			err = vault_add_key(vault, &key);
+		if (err == -ENOSPC)
+			log_event(log, LOG_ERROR, "cluster-key-unusable",
+				  "path=\"%s\" error=\"more than %d old keys\"", path, VAULT_KEYS - 1);
+	}
+	explicit_bzero(&key, sizeof(key));
+	return err;
+}
+
+int vault_load(const struct daemon_settings *s, uint64_t incarnation, struct random *random, struct log *log,
+	       struct vault *out)
+{
+	uint8_t salt[VAULT_SALT];
+	struct vault_key key;
+	char path[PATH_MAX];
+	int err;
+
+	if (s->cluster_key_file) {
+		snprintf(path, sizeof(path), "%s", s->cluster_key_file);
+	} else if (!secret_path(s, "cluster.key", path, sizeof(path))) {
+		log_event(log, LOG_ERROR, "cluster-key-unusable",
+			  "hint=\"this store has no directory: set [node] cluster-key-file\"");
+		return -EINVAL;
+	}
+	err = load_key(path, !s->cluster_key_file, random, log, &key);
+	if (err < 0)
+		return err;
+	random_fill(random, salt, sizeof(salt));
+	vault_init(out, &key, (uint32_t)s->node_id, incarnation, salt);
+	explicit_bzero(&key, sizeof(key));
+	return load_old_keys(s->old_cluster_key_files, log, out);
 }

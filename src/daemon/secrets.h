@@ -16,7 +16,9 @@ bool secret_path(const struct daemon_settings *s, const char *name, char *path, 
 int secret_write(const char *path, struct span text) NODISCARD;
 /* All of a file. -EFBIG: more than `out` takes; errors of open(2). */
 int secret_read(const char *path, struct buffer *out) NODISCARD;
-/* Of [node] cluster-key-file, or of the store's directory, where it is made at the first start. Says what is
- * wrong. Wipe it after use. */
-int cluster_key_load(const struct daemon_settings *s, struct random *random, struct log *log,
-		     struct vault_key *out) NODISCARD;
+/*
+ * The vault of this process, with the key of [node] cluster-key-file - or of the store's directory, where it
+ * is made at the first start - and the old ones. Says what is wrong.
+ */
+int vault_load(const struct daemon_settings *s, uint64_t incarnation, struct random *random, struct log *log,
+	       struct vault *out) NODISCARD;

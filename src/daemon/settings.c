@@ -48,6 +48,12 @@ static const struct setting settings[] = {
 		 "made at "
 		 "the first start, as cluster.key in the directory of the embedded store."},
 
+	{"node", "old-cluster-key-files", 0, SETTING_LIST, AT(old_cluster_key_files),
+	 .placeholder = "FILE,...",
+	 .help = "Keys that still open what was sealed with them, up to three: those before the present one, "
+		 "or the "
+		 "next one, while it is changed node by node."},
+
 	{"coap", "listen", 0, SETTING_LIST, AT(coap_listen), .fallback = "[::]:5683",
 	 .placeholder = "ADDRESS,...",
 	 .help = "Addresses for plain CoAP over UDP (no security). The IPv6 wildcard serves IPv4 too. A "

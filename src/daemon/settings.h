@@ -10,7 +10,7 @@ struct daemon_settings {
 	char *config;
 
 	uint64_t node_id;
-	char *cluster_key_file;
+	char *cluster_key_file, *old_cluster_key_files;
 
 	char *coap_listen;
 	uint64_t ack_timeout_ms, ack_random_percent, max_retransmit, nstart, response_timeout_ms, max_waiting;

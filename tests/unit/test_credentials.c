@@ -498,6 +498,22 @@ static void credentials_outlive_the_process(void **state)
 	assert_string_equal(find("id-1"), "dev-1=one");
 }
 
+static void whether_there_are_any_is_known_soon(void **state)
+{
+	(void)state;
+	assert_true(credentials_any(creds)); /* as long as nobody has looked */
+	assert_string_equal(list(), "");
+	assert_false(credentials_any(creds));
+	assert_int_equal(put("dev-1", "id-1", "one", false), CREDENTIALS_DONE);
+	assert_true(credentials_any(creds));
+	bench_close();
+	credentials_free(creds);
+	bench_open();
+	creds = credentials_new(bench.store, &bench.vault, on_changed, NULL);
+	assert_string_equal(list(), "dev-1:id-1 ");
+	assert_true(credentials_any(creds));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -519,6 +535,7 @@ int main(void)
 		CASE(the_store_has_no_key_in_clear),
 		CASE(what_is_damaged_is_refused),
 		CASE(credentials_outlive_the_process),
+		CASE(whether_there_are_any_is_known_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

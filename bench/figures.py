@@ -195,8 +195,8 @@ class Figures:
     # ---- codecs ----
 
     @functools.cache
-    def nanoseconds(self, what):
-        """{name: nanoseconds} of bench-codec or bench-record"""
+    def printed(self, what):
+        """{name: value} of bench-codec, bench-record or bench-handshake"""
         output = subprocess.run([self.programs / f"bench/bench-{what}"], capture_output=True, text=True)
         if output.returncode:
             raise Failure(output.stderr.strip() or f"bench-{what} failed")
@@ -205,21 +205,35 @@ class Figures:
         return {name: float(value) for name, value in map(str.split, output.stdout.splitlines())}
 
     def senml_cbor_decode_ratio(self):
-        return self.nanoseconds("codec")["senml_cbor_decode_ns"] / self.nanoseconds("codec")["libcbor_stream_ns"]
+        return self.printed("codec")["senml_cbor_decode_ns"] / self.printed("codec")["libcbor_stream_ns"]
 
     def tlv_decode_ns(self):
-        return self.nanoseconds("codec")["tlv_decode_ns"]
+        return self.printed("codec")["tlv_decode_ns"]
 
     # ---- records and sessions ----
 
     def record_seal_ratio(self):
-        return self.nanoseconds("record")["record_seal_ns"] / self.nanoseconds("record")["nettle_seal_ns"]
+        return self.printed("record")["record_seal_ns"] / self.printed("record")["nettle_seal_ns"]
 
     def record_open_ratio(self):
-        return self.nanoseconds("record")["record_open_ns"] / self.nanoseconds("record")["nettle_open_ns"]
+        return self.printed("record")["record_open_ns"] / self.printed("record")["nettle_open_ns"]
 
     def session_move_ratio(self):
-        return self.nanoseconds("record")["session_move_ns"] / self.nanoseconds("record")["chacha_seal_ns"]
+        return self.printed("record")["session_move_ns"] / self.printed("record")["chacha_seal_ns"]
+
+    # ---- handshakes ----
+
+    def dtls_psk_library_cpu_us(self):
+        return self.printed("handshake")["psk_library_us"]
+
+    def dtls_psk_cpu_us(self):
+        return self.printed("handshake")["psk_us"]
+
+    def dtls_ecdsa_library_cpu_us(self):
+        return self.printed("handshake")["ecdsa_library_us"]
+
+    def dtls_ecdsa_cpu_us(self):
+        return self.printed("handshake")["ecdsa_us"]
 
 
 # name: unit, what it is. The order is that of the output.
@@ -240,4 +254,8 @@ TABLE = {
     "record_seal_ratio": ("ratio", "protecting a record of 64 bytes by AES_128_CCM_8 with a connection id, to nettle's CCM alone"),
     "record_open_ratio": ("ratio", "opening it, to nettle's CCM alone"),
     "session_move_ratio": ("ratio", "a session encoded, sealed, opened and decoded, to sealing 256 bytes by the same AEAD"),
+    "dtls_psk_library_cpu_us": ("us", "CPU of a server for a handshake by PSK, in memory: GnuTLS alone"),
+    "dtls_psk_cpu_us": ("us", "... and as shoald makes it, with connection ids"),
+    "dtls_ecdsa_library_cpu_us": ("us", "CPU of a server for a handshake by its certificate (P-256), in memory: GnuTLS alone"),
+    "dtls_ecdsa_cpu_us": ("us", "... and as shoald makes it, with connection ids"),
 }

@@ -324,8 +324,10 @@ static int start_http(struct node *n)
 	config->southbound_count = n->listener_count;
 	config->credentials = n->credentials;
 	config->failures = n->failures;
-	if (n->secure)
+	if (n->secure) {
 		config->public_key = secure_public_key(n->secure);
+		config->certificate = secure_certificate(n->secure);
+	}
 	err = http_new(config, &n->loop, n->server, n->store, &n->log, transport_totals, n, &n->http);
 	if (err < 0) {
 		snprintf(what, sizeof(what), "address=%s", n->settings->http_listen);

@@ -59,6 +59,7 @@ struct secure {
 	uint64_t fresh[FRESH]; /* hashes of identities whose first use ends the credential before them */
 	struct siphash_key fresh_key;
 	bool x509_any;
+	struct buffer certificate; /* DER, the end entity's */
 	uint64_t told_second;
 	unsigned told; /* failures, in that second */
 };
@@ -660,6 +661,17 @@ static int own_key(struct secure *s, struct buffer *pem)
 	return 0;
 }
 
+/* The first certificate of a chain. The context has read it, so it is one. */
+static void keep_certificate(struct secure *s, struct span chain)
+{
+	gnutls_datum_t pem = {(unsigned char *)chain.data, (unsigned)chain.len}, der;
+
+	if (!chain.len || gnutls_pem_base64_decode2("CERTIFICATE", &pem, &der) < 0)
+		return;
+	buffer_bytes(&s->certificate, span_of(der.data, der.size));
+	gnutls_free(der.data);
+}
+
 static int make_context(struct secure *s)
 {
 	const struct daemon_settings *set = s->parts.settings;
@@ -696,6 +708,8 @@ static int make_context(struct secure *s)
 	options.chain = buffer_span(&chain);
 	options.trust = buffer_span(&trust);
 	err = dtls_context_new(&options, &s->context, words);
+	if (err == 0)
+		keep_certificate(s, buffer_span(&chain));
 	if (key.len)
 		explicit_bzero(key.data, key.len);
 	return err < 0 ? complain(s, "context", set->dtls_key ? set->dtls_key : "", words, err) : 0;
@@ -767,6 +781,7 @@ int secure_new(const struct secure_parts *parts, struct secure **out)
 	s->layer = (struct lwm2m_security){
 		s,	    layer_guard, layer_claim,	layer_place,   layer_bind, layer_unbind,
 		layer_drop, layer_save,	 layer_restore, layer_mismatch};
+	s->certificate = buffer_of(PEM_MAX);
 	list_init(&s->jobs);
 	random_fill(parts->random, &s->fresh_key, sizeof(s->fresh_key));
 	err = prepare(s);
@@ -788,6 +803,7 @@ struct secure *secure_free(struct secure *s)
 	timer_cancel(s->parts.timers, &s->ticket_timer);
 	dtls_endpoint_free(s->endpoint);
 	dtls_context_free(s->context);
+	buffer_deinit(&s->certificate);
 	free(s);
 	return NULL;
 }
@@ -816,6 +832,11 @@ void secure_revoke(struct secure *s, struct span endpoint)
 void secure_stats(const struct secure *s, struct dtls_endpoint_stats *out)
 {
 	dtls_endpoint_stats(s->endpoint, out);
+}
+
+struct span secure_certificate(const struct secure *s)
+{
+	return buffer_span(&s->certificate);
 }
 
 struct span secure_public_key(const struct secure *s)

@@ -48,3 +48,4 @@ void secure_revoke(struct secure *s, struct span endpoint);
 void secure_stats(const struct secure *s, struct dtls_endpoint_stats *out);
 /* What clients are shown, DER; empty: none. Borrowed. */
 struct span secure_public_key(const struct secure *s);
+struct span secure_certificate(const struct secure *s);

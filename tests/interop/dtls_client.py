@@ -463,24 +463,21 @@ class Client:
 
     def receive(self, timeout=5.0):
         """The next application data, or None."""
-        end = time.monotonic() + timeout
-        while not self.application:
-            left = end - time.monotonic()
-            if left <= 0 or (not self._receive(left) and not self.application):
-                return None
-        return self.application.popleft()
+        return self.application.popleft() if self._wait(self.application, timeout) else None
 
     def send_alert(self, level, description):
         self.send_datagrams([self.protect(ALERT, bytes([level, description]))])
 
     def wait_alert(self, timeout=3.0):
         """The next alert of the server that was not asked for yet, or None."""
+        return self.alerts.pop(0) if self._wait(self.alerts, timeout) else None
+
+    def _wait(self, things, timeout):
+        """Receives until there is something in `things`; with a timeout of 0 what has come already."""
         end = time.monotonic() + timeout
-        while not self.alerts:
-            left = end - time.monotonic()
-            if left <= 0 or (not self._receive(left) and not self.alerts):
-                return None
-        return self.alerts.pop(0)
+        while not things and self._receive(end - time.monotonic()):
+            pass
+        return things
 
     @property
     def terms(self):

@@ -741,6 +741,7 @@ static int make_endpoint(struct secure *s)
 	config.age_ms = set->dtls_age_ms;
 	config.idle_ms = set->dtls_idle_ms;
 	config.hellos_per_s = (uint32_t)set->dtls_hellos_per_s;
+	config.hellos_max_per_s = (uint32_t)set->dtls_hellos_max_per_s;
 	config.connection_ids = set->dtls_connection_ids;
 	random_fill(s->parts.random, &config.hash_key, sizeof(config.hash_key));
 	s->endpoint = dtls_endpoint_new(&config, &host, s->context, s->parts.timers, s->parts.random);

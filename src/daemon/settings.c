@@ -121,6 +121,11 @@ static const struct setting settings[] = {
 	 "New handshakes per second that one source network (/24, /56) may begin, and twice as many at once. "
 	 "0: no "
 	 "limit."},
+	{"dtls", "hellos-max", 0, SETTING_UINT, AT(dtls_hellos_max_per_s), 0, 1000000, NULL, "20000",
+	 "NUMBER",
+	 "ClientHellos per second that are looked at, two for each handshake. A flood of more is left alone, "
+	 "so that "
+	 "devices with a session do not notice it. 0: no limit."},
 	{"dtls", "key-log-file", 0, SETTING_STRING, AT(dtls_key_log_file), .placeholder = "FILE",
 	 .help = "Append the secrets of all handshakes to this file, for a protocol analyser (NSS key log "
 		 "format). "

@@ -484,23 +484,27 @@ bool attempt_input(struct dtls_endpoint *e, const struct address *from, const st
 	return true;
 }
 
-/* A source network: /24 or /56, as one operator or one customer has it. */
-static bool spend(struct dtls_endpoint *e, const struct address *from, uint64_t now_ms)
+/* One token for `rate` per second, which gather up to twice that. */
+static bool spend(struct bucket *b, uint64_t rate, uint64_t now_ms)
 {
-	uint64_t rate = (uint64_t)e->config.hellos_per_s, full = rate * 2 * TOKENS_PER_HELLO, tokens;
-	struct bucket *b;
+	uint64_t full = rate * 2 * TOKENS_PER_HELLO;
+	/* One hello per second is one token per millisecond. */
+	uint64_t tokens = b->at_ms ? MIN(full, b->tokens + (now_ms - b->at_ms) * rate) : full;
 
 	if (rate == 0)
 		return true;
-	b = &e->buckets[endpoint_hash(e, span_of(from->ip, from->family == 4 ? 3 : 7)) % BUCKETS];
-	/* One hello per second is one token per millisecond. */
-	tokens = b->at_ms ? MIN(full, b->tokens + (now_ms - b->at_ms) * rate) : full;
 	b->at_ms = MAX(now_ms, 1);
 	b->tokens = (uint32_t)MIN(tokens, UINT32_MAX);
 	if (b->tokens < TOKENS_PER_HELLO)
 		return false;
 	b->tokens -= TOKENS_PER_HELLO;
 	return true;
+}
+
+/* A source network: /24 or /56, as one operator or one customer has it. */
+static struct bucket *bucket_of(struct dtls_endpoint *e, const struct address *from)
+{
+	return &e->buckets[endpoint_hash(e, span_of(from->ip, from->family == 4 ? 3 : 7)) % BUCKETS];
 }
 
 static void verified(struct dtls_endpoint *e, const struct address *from, const struct dtls_record *record,
@@ -515,7 +519,7 @@ static void verified(struct dtls_endpoint *e, const struct address *from, const 
 		return;
 	}
 	e->stats.verified++;
-	if (!spend(e, from, now_ms)) {
+	if (!spend(bucket_of(e, from), e->config.hellos_per_s, now_ms)) {
 		e->stats.hellos_limited++;
 		return;
 	}
@@ -538,6 +542,10 @@ void attempt_hello(struct dtls_endpoint *e, const struct address *from, const st
 	struct dtls_prestate prestate;
 
 	e->stats.hellos++;
+	if (!spend(&e->all_hellos, e->config.hellos_max_per_s, now_ms)) {
+		e->stats.hellos_limited++;
+		return;
+	}
 	switch (dtls_cookie_check(&e->cookie_keys, from, record, &w, &prestate, &hello)) {
 	case DTLS_HELLO_ANSWERED:
 		e->host.send(e->host.ctx, from, writer_span(&w));

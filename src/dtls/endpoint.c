@@ -30,6 +30,7 @@ void dtls_endpoint_config_init(struct dtls_endpoint_config *c)
 		.age_ms = (uint64_t)7 * 24 * 3600 * 1000,
 		.idle_ms = (uint64_t)7 * 24 * 3600 * 1000,
 		.hellos_per_s = 2000,
+		.hellos_max_per_s = 20000,
 		.connection_ids = true,
 	};
 }

@@ -72,13 +72,15 @@ struct dtls_host {
 
 struct dtls_endpoint_config {
 	size_t associations_max;
-	size_t unbound_max;    /* associations that are nobody's yet; the oldest makes room */
-	uint64_t unbound_ms;   /* how long one may be that */
-	size_t handshakes_max; /* at a time; more hellos are left to be repeated */
-	uint64_t age_ms;       /* of an association, then a new handshake is needed; 0: no limit */
-	uint64_t idle_ms;      /* without an authentic record; 0: no limit */
-	uint32_t hellos_per_s; /* verified hellos per source network (/24, /56), twice that at once; 0: no
-				  limit */
+	size_t unbound_max;	   /* associations that are nobody's yet; the oldest makes room */
+	uint64_t unbound_ms;	   /* how long one may be that */
+	size_t handshakes_max;	   /* at a time; more hellos are left to be repeated */
+	uint64_t age_ms;	   /* of an association, then a new handshake is needed; 0: no limit */
+	uint64_t idle_ms;	   /* without an authentic record; 0: no limit */
+	uint32_t hellos_per_s;	   /* verified hellos per source network (/24, /56), twice that at once; 0: no
+				      limit */
+	uint32_t hellos_max_per_s; /* hellos that are looked at at all, so that a flood of them leaves time
+				      for those who have a session; 0: no limit */
 	bool connection_ids;
 	struct siphash_key hash_key;
 };

@@ -63,6 +63,7 @@ struct dtls_endpoint {
 	uint64_t tickets;
 	size_t computing; /* jobs that run */
 	struct bucket buckets[BUCKETS];
+	struct bucket all_hellos;
 
 	struct dtls_endpoint_stats stats;
 	uint8_t plain[DTLS_BUFFER];

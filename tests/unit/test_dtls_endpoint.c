@@ -884,6 +884,33 @@ static void a_network_has_a_budget_of_hellos(void **state)
 	world_free(w);
 }
 
+static void a_flood_of_hellos_is_left_alone(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	struct packet_kept hello;
+	unsigned answers;
+
+	(void)state;
+	dtls_endpoint_free(w->endpoint);
+	w->config.hellos_max_per_s = 100;
+	open_endpoint(w);
+	w->lose_to_client = 1;
+	start(w, d);
+	hello = w->last;
+	pass_slowly(w, 2000);
+	assert_int_equal(d->ready, 1);
+	answers = w->answers;
+	for (unsigned i = 0; i < 1000; i++) {
+		hello.from.ip[0] = (uint8_t)i; /* from everywhere */
+		to_endpoint(w, &hello.from, span_of(hello.bytes, hello.len));
+	}
+	assert_in_range(w->answers - answers, 1, 200);
+	assert_true(stats_of(w).hellos_limited >= 800);
+	assert_talks(w, d, "as ever");
+	world_free(w);
+}
+
 static void handshakes_are_capped(void **state)
 {
 	struct world *w = world_new(true);
@@ -949,6 +976,7 @@ int main(void)
 		cmocka_unit_test(a_session_goes_on_after_a_restart),
 		cmocka_unit_test(a_session_that_cannot_go_on_is_not_taken),
 		cmocka_unit_test(a_network_has_a_budget_of_hellos),
+		cmocka_unit_test(a_flood_of_hellos_is_left_alone),
 		cmocka_unit_test(handshakes_are_capped),
 		cmocka_unit_test(garbage_changes_nothing),
 	};

@@ -222,25 +222,30 @@ def zeroes_inside(session):
 
 
 @pytest.mark.parametrize("cid", [b"", b"clientid"])
-def test_hostile_records_change_nothing(daemon, closing, cid):
+def test_hostile_records_change_nothing(daemon, closing, say, cid):
     device = closing(join(daemon, cid=cid))
     session = device.secure
     home = device.port
     for _ in range(70):  # the window is 64 records long, and number 0 is to be behind it
         session.next_seq(1)
     assert device.update().text == "2.04"
-    before = daemon.client(device.endpoint)
+    before, counted = daemon.client(device.endpoint), daemon.metrics()
     away = session.rebind()
-    count = 0
+    names = []
     for name, datagram in hostile_records(device):
         session.send_raw(datagram, from_port=home)
         session.send_raw(datagram, from_port=away)
-        count += 1
+        names.append(name)
     for datagram in session.sent:  # and all that it ever said, again, from elsewhere
         if datagram[0] == TLS12_CID:
             session.send_raw(datagram, from_port=away)
-    assert count > 90
+    assert len(names) > 90
     assert device.receive(0.3) is None, "something was answered to another address"
+    grown = {k: v - counted[k] for k, v in daemon.metrics().items() if k.startswith("shoal_dtls_") and v != counted[k]}
+    say(grown)
+    assert grown.keys() <= {f"shoal_dtls_records_{kind}_total" for kind in
+                            ("malformed", "unknown", "foreign", "replayed", "forged")}, grown
+    assert sum(grown.values()) >= 2 * len(names) and grown["shoal_dtls_records_forged_total"] >= 100
     session.sockets.append(session.sockets.pop(-2))
     assert device.receive(0.2) is None
     read(daemon, device)
@@ -402,6 +407,9 @@ def test_sessions_survive_restarts_without_a_handshake(start, say):
                 d.secure.rebind()
             assert d.update().text == "2.04"
             assert daemon.client(d.endpoint)["address"] == at(d, host=d.host)
+        metrics = daemon.metrics()
+        assert [metrics[f"shoal_dtls_{name}_total"] for name in ("handshakes", "hellos", "records_replayed")] == [
+            0, 0, len(devices)]
     for d, registration in zip(devices, registrations):
         session = d.secure
         assert session.handshakes == 1 and session.unauthentic == 0 and session.alerts == []

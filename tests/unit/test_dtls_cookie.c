@@ -15,7 +15,8 @@ static const struct dtls_cookie_keys keys = {7, {1, 2, 3}, {4, 5, 6}};
 struct hello {
 	uint8_t session_id_len, cookie_len;
 	uint8_t cookie[DTLS_COOKIE];
-	uint8_t extension; /* a byte of the extensions */
+	uint8_t extension;	 /* a byte of the extensions */
+	uint8_t random, version; /* differences to others */
 	uint16_t message_seq;
 	uint64_t record_seq;
 	size_t cut; /* bytes of the first fragment's body; 0: all */
@@ -27,8 +28,9 @@ static struct span write_hello(const struct hello *h, uint8_t *bytes, size_t siz
 	struct writer b = writer_of(body, sizeof(body)), w = writer_of(bytes, size);
 	size_t cut;
 
-	writer_u16(&b, DTLS_VERSION_1_2);
+	writer_u16(&b, (uint16_t)(DTLS_VERSION_1_2 + h->version));
 	memset(writer_extend(&b, DTLS_RANDOM), 'r', DTLS_RANDOM);
+	b.pos[-1] = (uint8_t)(b.pos[-1] + h->random);
 	writer_u8(&b, h->session_id_len);
 	if (h->session_id_len)
 		memset(writer_extend(&b, h->session_id_len), 's', h->session_id_len);
@@ -144,6 +146,14 @@ static void what_it_covers(void **state)
 	ask(&other, &keys, &peer, &o);
 	assert_int_equal(o.found, DTLS_HELLO_ANSWERED);
 	other = h;
+	other.random = 1;
+	ask(&other, &keys, &peer, &o);
+	assert_int_equal(o.found, DTLS_HELLO_ANSWERED);
+	other = h;
+	other.version = 2;
+	ask(&other, &keys, &peer, &o);
+	assert_int_equal(o.found, DTLS_HELLO_ANSWERED);
+	other = h;
 	other.cookie[15] ^= 1;
 	ask(&other, &keys, &peer, &o);
 	assert_int_equal(o.found, DTLS_HELLO_ANSWERED);
@@ -210,6 +220,62 @@ static void nothing_larger_than_what_came(void **state)
 	assert_int_equal(dtls_cookie_check(&keys, &peer, &record, &w, &prestate, &hello), DTLS_HELLO_IGNORED);
 }
 
+/*
+ * Of a hello with its cookie, each beginning as a first fragment: verified as soon as the cookie is whole,
+ * and before that never answered, since the cookie may lie behind it.
+ */
+static void every_first_fragment(void **state)
+{
+	enum { BEFORE = 2 + 32 + 1 + 5 + 1, ALL = BEFORE + DTLS_COOKIE + 2 + 2 + 2 + 2 + 12 };
+	struct hello h = {.session_id_len = 5};
+	struct outcome o;
+
+	(void)state;
+	ask_for_cookie(&h, &peer, &o);
+	for (h.cut = 1; h.cut <= ALL; h.cut++) {
+		ask(&h, &keys, &peer, &o);
+		assert_int_equal(o.found,
+				 h.cut < BEFORE + DTLS_COOKIE ? DTLS_HELLO_IGNORED : DTLS_HELLO_VERIFIED);
+		assert_int_equal(o.answer_len, 0);
+		assert_int_equal(o.hello.server_name.len, h.cut == ALL ? 3 : 0);
+	}
+	/* Without a cookie it is answered as soon as that is seen, by less than it has. */
+	h.cookie_len = 0;
+	for (h.cut = 1; h.cut <= ALL - DTLS_COOKIE; h.cut++) {
+		ask(&h, &keys, &peer, &o);
+		assert_int_equal(o.found, h.cut < BEFORE ? DTLS_HELLO_IGNORED : DTLS_HELLO_ANSWERED);
+		assert_in_range(o.answer_len, 0, o.hello_len);
+	}
+}
+
+/* A record that says more than it has, at each of its bytes. */
+static void every_byte_that_lies(void **state)
+{
+	struct hello h = {.session_id_len = 3};
+	struct outcome o;
+	struct span datagram;
+
+	(void)state;
+	ask_for_cookie(&h, &peer, &o);
+	datagram = write_hello(&h, o.bytes, sizeof(o.bytes));
+	for (size_t at = 0; at < datagram.len; at++) {
+		uint8_t was = o.bytes[at];
+		struct reader in = reader_of(datagram);
+		struct writer w = writer_of(o.answer, sizeof(o.answer));
+		struct dtls_record record;
+
+		o.bytes[at] = 0xff;
+		if (dtls_record_parse(&in, DTLS_CID_OWN, &record) == 0 &&
+		    dtls_cookie_check(&keys, &peer, &record, &w, &o.prestate, &o.hello) ==
+			    DTLS_HELLO_VERIFIED)
+			/* Record number, message length and number, what stands behind the cookie. */
+			assert_true((at >= 5 && at <= 10) || (at >= 14 && at <= 18) ||
+				    at >= 64 + DTLS_COOKIE || was == 0xff || at == 1 || at == 2);
+		assert_in_range(writer_len(&w), 0, datagram.len);
+		o.bytes[at] = was;
+	}
+}
+
 static void certificates_are_listed(void **state)
 {
 	uint8_t bytes[64];
@@ -240,6 +306,8 @@ int main(void)
 		cmocka_unit_test(what_it_covers),
 		cmocka_unit_test(the_first_fragment_is_enough),
 		cmocka_unit_test(nothing_larger_than_what_came),
+		cmocka_unit_test(every_first_fragment),
+		cmocka_unit_test(every_byte_that_lies),
 		cmocka_unit_test(certificates_are_listed),
 	};
 

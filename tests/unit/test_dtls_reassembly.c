@@ -124,6 +124,43 @@ static void lies_are_dropped(void **state)
 	dtls_reassembly_deinit(&r);
 }
 
+/* Parts that overlap what is there, wholly or in part, add what is new; another type adds nothing. */
+static void overlaps_add_what_is_new(void **state)
+{
+	struct dtls_reassembly r;
+
+	(void)state;
+	dtls_reassembly_init(&r, 0, (uint32_t)ALL);
+	assert_int_equal(add(&r, 11, 0, 8, 2, "cde", 3), DTLS_REASSEMBLY_NEWS);
+	assert_int_equal(add(&r, 11, 0, 8, 3, "d", 1), 0);
+	assert_int_equal(add(&r, 12, 0, 8, 0, "xxxxxxxx", 8), 0);
+	assert_int_equal(add(&r, 11, 0, 9, 0, "xxxxxxxxx", 9), 0);
+	assert_int_equal(add(&r, 11, 0, 8, 4, "efg", 3), DTLS_REASSEMBLY_NEWS);
+	assert_int_equal(add(&r, 11, 0, 8, 0, "abc", 3), DTLS_REASSEMBLY_NEWS);
+	assert_int_equal(add(&r, 11, 0, 8, 0, "abcdefg", 7), 0);
+	assert_false(has_next(&r));
+	assert_int_equal(add(&r, 11, 0, 8, 0, "abcdefgh", 8), DTLS_REASSEMBLY_NEWS);
+	assert_int_equal(add(&r, 11, 0, 8, 0, "abcdefgh", 8), 0);
+	assert_next(&r, 11, "abcdefgh", 7);
+	dtls_reassembly_deinit(&r);
+}
+
+static void sixteen_are_collected(void **state)
+{
+	struct dtls_reassembly r;
+
+	(void)state;
+	dtls_reassembly_init(&r, 5, (uint32_t)ALL);
+	assert_int_equal(add(&r, 1, 5 + DTLS_MESSAGES_AHEAD, 1, 0, "x", 1), 0);
+	for (uint16_t ahead = DTLS_MESSAGES_AHEAD; ahead-- > 0;)
+		assert_int_equal(add(&r, 1, (uint16_t)(5 + ahead), 1, 0, &"abcdefghijklmnop"[ahead], 1),
+				 DTLS_REASSEMBLY_NEWS);
+	for (unsigned i = 0; i < DTLS_MESSAGES_AHEAD; i++)
+		assert_next(&r, 1, (char[]){(char)('a' + i), '\0'}, 100 + i);
+	assert_false(has_next(&r));
+	dtls_reassembly_deinit(&r);
+}
+
 static void memory_has_a_ceiling(void **state)
 {
 	struct dtls_reassembly r;
@@ -177,7 +214,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_come_in_order),   cmocka_unit_test(repetitions_are_told),
-		cmocka_unit_test(lies_are_dropped),	    cmocka_unit_test(memory_has_a_ceiling),
+		cmocka_unit_test(lies_are_dropped),	    cmocka_unit_test(overlaps_add_what_is_new),
+		cmocka_unit_test(sixteen_are_collected),    cmocka_unit_test(memory_has_a_ceiling),
 		cmocka_unit_test(any_order_gives_the_same),
 	};
 

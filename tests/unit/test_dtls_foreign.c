@@ -152,36 +152,30 @@ static void talk_alone(struct alone *a)
 			r = gnutls_handshake(a->session);
 		if (r < 0)
 			assert_false(gnutls_error_is_fatal(r));
-		while ((progress = dtls_handshake_run(a->server, 0, true)) == DTLS_NEED_PSK)
+		while ((progress = dtls_handshake_run(a->server, 0, true)) == DTLS_NEED_PSK ||
+		       progress == DTLS_NEED_PEER) {
 			dtls_handshake_set_psk(a->server, key);
+			dtls_handshake_accept_peer(a->server, false);
+		}
 		collect(a);
 	}
 	assert_int_equal(r, 0);
 	assert_int_equal(progress, DTLS_DONE);
 }
 
-static void shake_hands_alone(bool uses_cid, size_t cid_len)
+static struct alone *alone_new(const struct pair *p, const char *priority, bool uses_cid, size_t cid_len)
 {
-	struct pair *p = psk_server();
-	gnutls_datum_t psk = {(uint8_t *)(uintptr_t)key.data, (unsigned)key.len};
 	struct dtls_handshake_options server = {.own_cid = span_of(p->sides[DTLS_SERVER].cid, DTLS_CID_OWN)};
 	struct alone *a = calloc(1, sizeof(*a));
-	gnutls_psk_client_credentials_t credentials;
-	const struct dtls_session *session;
 
 	assert_non_null(a);
 	*a = (struct alone){.uses_cid = uses_cid, .cid_len = cid_len};
 	memset(a->cid, 'c', cid_len);
 	a->server = dtls_handshake_new(p->sides[DTLS_SERVER].context, &server, 0);
+	assert_non_null(a->server);
 	assert_int_equal(gnutls_init(&a->session, GNUTLS_CLIENT | GNUTLS_DATAGRAM | GNUTLS_NONBLOCK), 0);
 	gnutls_session_set_ptr(a->session, a);
-	assert_int_equal(gnutls_psk_allocate_client_credentials(&credentials), 0);
-	assert_int_equal(gnutls_psk_set_client_credentials(credentials, "alone", &psk, GNUTLS_PSK_KEY_RAW),
-			 0);
-	assert_int_equal(gnutls_credentials_set(a->session, GNUTLS_CRD_PSK, credentials), 0);
-	assert_int_equal(gnutls_priority_set_direct(
-				 a->session, "NORMAL:-VERS-ALL:+VERS-DTLS1.2:+PSK:+AES-128-CCM-8", NULL),
-			 0);
+	assert_int_equal(gnutls_priority_set_direct(a->session, priority, NULL), 0);
 	gnutls_dtls_set_mtu(a->session, 1200);
 	gnutls_transport_set_ptr(a->session, a);
 	gnutls_transport_set_push_function(a->session, push_alone);
@@ -194,25 +188,97 @@ static void shake_hands_alone(bool uses_cid, size_t cid_len)
 								     GNUTLS_EXT_FLAG_TLS12_SERVER_HELLO |
 								     GNUTLS_EXT_FLAG_DTLS),
 				 0);
-	talk_alone(a);
-	session = &dtls_handshake_result(a->server)->session;
-	assert_true(span_is(dtls_handshake_result(a->server)->identity, "alone"));
-	assert_int_equal(session->own_cid_len, uses_cid ? DTLS_CID_OWN : 0);
-	assert_bytes(span_of(session->peer_cid, session->peer_cid_len), span_of(a->cid, cid_len));
-	/* Each has the other's keys. */
+	return a;
+}
+
+/* Each has the other's keys and connection id. */
+static void assert_fits(const struct alone *a)
+{
+	const struct dtls_session *session = &dtls_handshake_result(a->server)->session;
+
+	assert_int_equal(session->own_cid_len, a->uses_cid ? DTLS_CID_OWN : 0);
+	assert_bytes(span_of(session->peer_cid, session->peer_cid_len), span_of(a->cid, a->cid_len));
 	assert_memory_equal(secret_of(a, true).key, session->write.key, 16);
 	assert_memory_equal(secret_of(a, false).key, session->read.key, 16);
+}
+
+static void alone_free(struct alone *a)
+{
 	dtls_handshake_free(a->server);
 	gnutls_deinit(a->session);
-	gnutls_psk_free_client_credentials(credentials);
 	free(a);
+}
+
+static void shake_hands_by_psk(bool uses_cid, size_t cid_len)
+{
+	struct pair *p = psk_server();
+	gnutls_datum_t psk = {(uint8_t *)(uintptr_t)key.data, (unsigned)key.len};
+	struct alone *a =
+		alone_new(p, "NORMAL:-VERS-ALL:+VERS-DTLS1.2:+PSK:+AES-128-CCM-8", uses_cid, cid_len);
+	gnutls_psk_client_credentials_t credentials;
+
+	assert_int_equal(gnutls_psk_allocate_client_credentials(&credentials), 0);
+	assert_int_equal(gnutls_psk_set_client_credentials(credentials, "alone", &psk, GNUTLS_PSK_KEY_RAW),
+			 0);
+	assert_int_equal(gnutls_credentials_set(a->session, GNUTLS_CRD_PSK, credentials), 0);
+	talk_alone(a);
+	assert_fits(a);
+	assert_int_equal(dtls_handshake_result(a->server)->session.suite, 0xC0A8);
+	assert_true(span_is(dtls_handshake_result(a->server)->identity, "alone"));
+	alone_free(a);
+	gnutls_psk_free_client_credentials(credentials);
 	pair_free(p);
+}
+
+/* Both verify the other's chain. */
+static void shake_hands_by_certificate(bool uses_cid, size_t cid_len)
+{
+	struct authority authority;
+	struct entity server, client;
+	gnutls_certificate_credentials_t credentials;
+	gnutls_datum_t trust, chain, client_key;
+	struct pair *p = pair_new(1);
+	struct alone *a;
+
+	make_authority(&authority, "authority");
+	make_entity(&server, "server", &authority);
+	make_entity(&client, "device-1", &authority);
+	trust = (gnutls_datum_t){(uint8_t *)authority.pem.text, (unsigned)authority.pem.len};
+	chain = (gnutls_datum_t){(uint8_t *)client.chain.text, (unsigned)client.chain.len};
+	client_key = (gnutls_datum_t){(uint8_t *)client.key.text, (unsigned)client.key.len};
+	pair_context(p, DTLS_SERVER,
+		     (struct dtls_context_options){.credentials = DTLS_WITH_X509,
+						   .key = pem_span(&server.key),
+						   .chain = pem_span(&server.chain),
+						   .trust = pem_span(&authority.pem),
+						   .ask = DTLS_ASK_REQUIRED,
+						   .connection_ids = true});
+	a = alone_new(p, "NORMAL:-VERS-ALL:+VERS-DTLS1.2:+AES-128-CCM-8", uses_cid, cid_len);
+	assert_int_equal(gnutls_certificate_allocate_credentials(&credentials), 0);
+	assert_int_equal(gnutls_certificate_set_x509_trust_mem(credentials, &trust, GNUTLS_X509_FMT_PEM), 1);
+	assert_int_equal(
+		gnutls_certificate_set_x509_key_mem(credentials, &chain, &client_key, GNUTLS_X509_FMT_PEM),
+		0);
+	assert_int_equal(gnutls_credentials_set(a->session, GNUTLS_CRD_CERTIFICATE, credentials), 0);
+	gnutls_session_set_verify_cert(a->session, NULL, 0);
+	talk_alone(a);
+	assert_fits(a);
+	assert_int_equal(dtls_handshake_result(a->server)->session.suite, 0xC0AE);
+	assert_int_equal(dtls_handshake_result(a->server)->kind, DTLS_IDENTITY_X509);
+	assert_bytes(dtls_handshake_result(a->server)->identity,
+		     span_of(gnutls_certificate_get_ours(a->session)->data,
+			     gnutls_certificate_get_ours(a->session)->size));
+	alone_free(a);
+	gnutls_certificate_free_credentials(credentials);
+	pair_free(p);
+	drop_authority(&authority);
 }
 
 static void without_connection_ids(void **state)
 {
 	(void)state;
-	shake_hands_alone(false, 0);
+	shake_hands_by_psk(false, 0);
+	shake_hands_by_certificate(false, 0);
 }
 
 static void with_connection_ids(void **state)
@@ -220,8 +286,10 @@ static void with_connection_ids(void **state)
 	static const size_t lengths[] = {0, 1, 8, 32};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++)
-		shake_hands_alone(true, lengths[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		shake_hands_by_psk(true, lengths[i]);
+		shake_hands_by_certificate(true, lengths[i]);
+	}
 }
 
 int main(void)

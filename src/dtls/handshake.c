@@ -216,7 +216,7 @@ static enum dtls_progress finish(struct dtls_handshake *h)
 		result->session_id = buffer_span(&h->new_session_id);
 		result->ticket = buffer_span(&h->ticket);
 	}
-	h->early = h->in.held.next;
+	h->early = &h->in.held;
 	end(h);
 	return h->progress = DTLS_DONE;
 }
@@ -229,8 +229,8 @@ const struct dtls_result *dtls_handshake_result(const struct dtls_handshake *h)
 
 bool dtls_handshake_next_early(struct dtls_handshake *h, struct dtls_record *record)
 {
-	while (h->early && h->early != &h->in.held) {
-		struct dtls_held *held = container_of(h->early, struct dtls_held, node);
+	while (h->early && h->early->next != &h->in.held) {
+		struct dtls_held *held = container_of(h->early->next, struct dtls_held, node);
 		struct reader r = reader_of(span_of(held->bytes, held->len));
 
 		h->early = h->early->next;

@@ -93,12 +93,13 @@ void dtls_handshake_input(struct dtls_handshake *h, const struct dtls_record *r)
 {
 	unsigned found;
 
-	if (!h->engine || r->epoch > 1)
-		return;
-	if (r->epoch == 1) {
+	/* What comes when it is done, and the caller has not taken the result yet, is early data. */
+	if (r->epoch == 1 && (h->engine || h->progress == DTLS_DONE)) {
 		hold(h, r);
 		return;
 	}
+	if (!h->engine || r->epoch > 1)
+		return;
 	switch (r->type) {
 	case DTLS_HANDSHAKE:
 		found = dtls_reassembly_add(&h->in.messages, r->version, r->fragment);

@@ -543,9 +543,21 @@ static void a_resumed_session_still_needs_its_credential(void **state)
 	assert_int_equal(dtls_client_stats(d->client).resumed, 1);
 	assert_int_equal(w->asked, 2);
 	assert_talks(w, d, "again");
+
+	/* What the device sends while the credential is looked up is not lost. */
+	w->slow = true;
+	connect_now(w, d);
+	assert_true(dtls_client_send(d->client, span_str("at once")));
+	pump(w);
+	assert_int_equal(w->inputs, 1);
+	answer_psk(w);
+	assert_int_equal(w->inputs, 2);
+	assert_string_equal(w->text, "at once");
+
+	w->slow = false;
 	w->refuse = true;
 	start(w, d);
-	assert_int_equal(stats_of(w).handshakes_done, 2);
+	assert_int_equal(stats_of(w).handshakes_done, 3);
 	assert_false(dtls_client_is_ready(d->client));
 	assert_int_equal(d->why, DTLS_CLIENT_CLOSED);
 	assert_int_equal(stats_of(w).handshakes, 0);

@@ -256,6 +256,6 @@ TABLE = {
     "session_move_ratio": ("ratio", "a session encoded, sealed, opened and decoded, to sealing 256 bytes by the same AEAD"),
     "dtls_psk_library_cpu_us": ("us", "CPU of a server for a handshake by PSK, in memory: GnuTLS alone"),
     "dtls_psk_cpu_us": ("us", "... and as shoald makes it, with connection ids"),
-    "dtls_ecdsa_library_cpu_us": ("us", "CPU of a server for a handshake by its certificate (P-256), in memory: GnuTLS alone"),
+    "dtls_ecdsa_library_cpu_us": ("us", "CPU of a server for a handshake by certificates of both sides (P-256), in memory: GnuTLS alone"),
     "dtls_ecdsa_cpu_us": ("us", "... and as shoald makes it, with connection ids"),
 }

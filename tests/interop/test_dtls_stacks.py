@@ -124,6 +124,8 @@ class PipedDevice(coap_peer.Device):
             self.process.kill()
             self.process.wait()
         self.socket.close()
+        if self.process.stderr.closed:
+            return ""
         with self.process.stderr as errors:
             return errors.read().decode(errors="replace")
 
@@ -248,6 +250,36 @@ def test_a_device_registers_updates_and_is_read(daemon, piped, stack, mode, suit
     read(daemon, device)
     read(daemon, device, b"x" * 900)
     assert device.deregister().text == "2.02"
+
+
+@pytest.mark.parametrize("mode, suite", [("psk", "PSK-AES128-CCM8"), ("x509", "ECDHE-ECDSA-AES128-CCM8")])
+def test_openssl_resumes_a_session_after_a_restart(start, authority, options, mode, suite):
+    """By session id, which the server keeps in its store; and no longer when the credential is gone."""
+    daemon = start(*options)
+    endpoint = enrol(daemon, authority, mode)
+    kept = authority.path(f"{endpoint}.session")
+    command = openssl(HOSTS[0], daemon.dtls_port, endpoint, authority, mode, suite)
+
+    def session(*more):
+        """Registers by a session of its own; "", or what went wrong."""
+        device = PipedDevice([*command, *more], endpoint)
+        try:
+            return device.register() and ""
+        except (AssertionError, OSError) as error:
+            return str(error) or repr(error)
+        finally:
+            device.close()
+
+    assert session("-sess_out", kept) == "" and pathlib.Path(kept).exists()
+    daemon.kill()
+    daemon.start()
+    assert session("-sess_in", kept) == ""
+    metrics = daemon.metrics()
+    assert [metrics[f"shoal_dtls_handshakes{kind}_total"] for kind in ("", "_resumed", "_failed")] == [1, 1, 0]
+    assert daemon.client(endpoint)["secure"]
+    assert daemon.http("DELETE", f"/api/security/clients/{endpoint}").status in (200, 204)
+    assert session("-sess_in", kept) != ""
+    assert daemon.metrics()["shoal_dtls_handshakes_total"] == 1
 
 
 @pytest.mark.parametrize("stack, mode, suite", [PIPED[0], PIPED[5], (gnutls, "rpk", "AES-128-CCM-8")])

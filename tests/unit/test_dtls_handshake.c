@@ -156,6 +156,22 @@ static void the_server_prefers_short_tags(void **state)
 	pair_free(p);
 }
 
+/* A device that has both does what costs least. */
+static void the_server_prefers_pre_shared_keys(void **state)
+{
+	const struct fixture *f = *state;
+	struct pair *p = pair_new(1);
+
+	pair_context(p, DTLS_SERVER, options_of(&f->server, &f->authority, DTLS_WITH_X509 | DTLS_WITH_PSK));
+	pair_context(p, DTLS_CLIENT, options_of(&f->client, &f->authority, DTLS_WITH_X509 | DTLS_WITH_PSK));
+	p->sides[DTLS_SERVER].answers.psk = key;
+	shake_hands(p, psk_client);
+	assert_done(p);
+	assert_int_equal(p->sides[DTLS_SERVER].session.suite, 0xC0A8);
+	assert_int_equal(result_of(p, DTLS_SERVER)->kind, DTLS_IDENTITY_PSK);
+	pair_free(p);
+}
+
 enum { ABSENT = 99 };
 
 static void connection_ids_of_all_lengths(void **state)
@@ -789,6 +805,7 @@ int main(void)
 		cmocka_unit_test(every_suite),
 		cmocka_unit_test(psk_gives_the_identity_as_bytes),
 		cmocka_unit_test(the_server_prefers_short_tags),
+		cmocka_unit_test(the_server_prefers_pre_shared_keys),
 		cmocka_unit_test(connection_ids_of_all_lengths),
 		cmocka_unit_test(x509_on_both_sides),
 		cmocka_unit_test(a_client_without_certificate),

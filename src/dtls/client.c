@@ -18,6 +18,7 @@ struct dtls_client {
 	struct dtls_handshake *handshake;
 	struct dtls_session session;
 	bool established;
+	bool resumed;
 	struct dtls_last_flight last_flight;
 	struct timer timer;
 	struct buffer ticket; /* resumes the last session */
@@ -145,6 +146,15 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 	advance(c, c->session.used_ms, now_ms);
 }
 
+void dtls_client_prepare(struct dtls_client *c, const struct dtls_client_options *options)
+{
+	assert(options->own_cid.len == c->options.own_cid.len);
+	c->options.context = options->context;
+	c->options.psk_identity = options->psk_identity;
+	c->options.psk = options->psk;
+	c->options.own_cid = options->own_cid;
+}
+
 int dtls_client_start(struct dtls_client *c, uint64_t now_ms)
 {
 	struct dtls_handshake_options options = {
@@ -175,6 +185,7 @@ static void complete(struct dtls_client *c, uint64_t wall_ms)
 	c->session.created_ms = c->session.used_ms = wall_ms;
 	c->last_flight = result->last_flight;
 	c->established = true;
+	c->resumed = result->resumed;
 	c->stats.handshakes++;
 	c->stats.resumed += result->resumed;
 	if (c->options.resume && result->ticket.len) {
@@ -246,6 +257,16 @@ void dtls_client_input(struct dtls_client *c, struct span datagram, uint64_t wal
 bool dtls_client_is_ready(const struct dtls_client *c)
 {
 	return c->established;
+}
+
+bool dtls_client_is_busy(const struct dtls_client *c)
+{
+	return c->handshake != NULL;
+}
+
+bool dtls_client_is_resumed(const struct dtls_client *c)
+{
+	return c->resumed;
 }
 
 const struct dtls_session *dtls_client_session(const struct dtls_client *c)

@@ -45,6 +45,12 @@ struct dtls_client *dtls_client_free(struct dtls_client *c);
 
 /* Begins a handshake; a session that is there is forgotten. -ENOMEM. */
 int dtls_client_start(struct dtls_client *c, uint64_t now_ms) NODISCARD;
+/*
+ * For those who have many clients and do not want to keep what only handshakes need: takes context, PSK and
+ * own connection id (of the same length as before) from `options`. The spans are borrowed until the next
+ * dtls_client_start has returned, the context until its handshake has ended.
+ */
+void dtls_client_prepare(struct dtls_client *c, const struct dtls_client_options *options);
 void dtls_client_input(struct dtls_client *c, struct span datagram, uint64_t wall_ms, uint64_t now_ms);
 /* False: there is no session. */
 bool dtls_client_send(struct dtls_client *c, struct span plaintext);
@@ -52,6 +58,10 @@ bool dtls_client_send(struct dtls_client *c, struct span plaintext);
 void dtls_client_close(struct dtls_client *c, bool say);
 
 bool dtls_client_is_ready(const struct dtls_client *c);
+/* A handshake is under way. */
+bool dtls_client_is_busy(const struct dtls_client *c);
+/* The last handshake that succeeded took up an earlier session. */
+bool dtls_client_is_resumed(const struct dtls_client *c);
 /* NULL without a session. */
 const struct dtls_session *dtls_client_session(const struct dtls_client *c);
 /* Of the last handshake that failed. */

@@ -13,7 +13,9 @@
  *                 v  |
  *               WAITING                  at the end: DEREGISTERING --> STOPPED
  *
- * Leaves out bootstrap, DTLS and more than one server.
+ * With DTLS, CONNECTING stands before REGISTERING if there is no session. A registered device that wants to
+ * say something without one begins a handshake, too, and stays registered: `device_act` comes back when that
+ * is over. Leaves out bootstrap and more than one server.
  */
 
 #include "sim/device.h"
@@ -21,6 +23,7 @@
 #include "sim/answer.h"
 #include "sim/content.h"
 #include "sim/observation.h"
+#include "sim/secure.h"
 #include "sim/send.h"
 
 #include <ctype.h>
@@ -55,8 +58,7 @@ uint32_t device_index(const struct address *a)
 
 const char *device_name(const struct device *d, char name[DEVICE_NAME])
 {
-	snprintf(name, DEVICE_NAME, "%s-%06u", d->sim->options->prefix, d->index + 1);
-	return name;
+	return name_of_device(d->sim->options, d->sim->credentials, d->index, name);
 }
 
 static bool is_version_1_0(const struct device *d)
@@ -95,7 +97,7 @@ static bool sleeps(const struct device *d)
 
 static bool is_asleep(const struct device *d, uint64_t now_ms)
 {
-	return sleeps(d) && now_ms > d->awake_until_ms && !d->peer.exchanges;
+	return sleeps(d) && now_ms > d->awake_until_ms && !d->peer.exchanges && !secure_is_busy(d);
 }
 
 /* ---- the requests of the registration interface ---- */
@@ -253,6 +255,8 @@ static void on_registered(void *ctx, enum coap_outcome outcome, const struct coa
 	}
 	coap_upload_deinit(&d->upload);
 	if (!is_ok(d, outcome, response, COAP_CREATED) || !take_location(d, response)) {
+		if (outcome != COAP_RESPONSE)
+			secure_close(d);
 		wait_and_retry(d, response, now_ms);
 		return;
 	}
@@ -261,6 +265,7 @@ static void on_registered(void *ctx, enum coap_outcome outcome, const struct coa
 	d->sim->stats.registrations++;
 	d->failures = 0;
 	d->was_registered = true;
+	d->reconnected = false;
 	enter(d, DEVICE_REGISTERED);
 	set_timer(d, update_due_ms(d, now_ms));
 	send_start(d, now_ms);
@@ -292,21 +297,39 @@ static void post_register(struct device *d, uint64_t now_ms)
 		wait_and_retry(d, NULL, now_ms);
 }
 
+static void connected_register(struct device *d, uint64_t now_ms)
+{
+	enter(d, DEVICE_REGISTERING);
+	take_links(d, now_ms);
+	post_register(d, now_ms);
+}
+
 static void begin_register(struct device *d, uint64_t now_ms)
 {
 	/* A new registration begins without observations, at both ends. */
 	observation_clear(d, now_ms);
 	d->wanted = 0;
-	enter(d, DEVICE_REGISTERING);
 	timer_cancel(&d->sim->timers, &d->timer);
-	take_links(d, now_ms);
-	post_register(d, now_ms);
+	if (secure_is_ready(d)) {
+		connected_register(d, now_ms);
+		return;
+	}
+	enter(d, DEVICE_CONNECTING);
+	if (!secure_is_busy(d))
+		secure_connect(d, now_ms);
 }
 
-void device_lost(struct device *d, uint64_t now_ms)
+void device_lost(struct device *d, bool silent, uint64_t now_ms)
 {
 	if (d->state != DEVICE_REGISTERED)
 		return;
+	if (silent && d->secure && !d->reconnected) {
+		d->reconnected = true;
+		secure_close(d);
+		d->wanted |= WANT_UPDATE;
+		device_act(d, now_ms);
+		return;
+	}
 	d->sim->stats.lost_registrations++;
 	observation_clear(d, now_ms);
 	d->wanted |= WANT_REGISTER;
@@ -330,9 +353,12 @@ static void on_updated(void *ctx, enum coap_outcome outcome, const struct coap_m
 	}
 	coap_upload_deinit(&d->upload);
 	if (!is_ok(d, outcome, response, COAP_CHANGED)) {
-		device_lost(d, now_ms);
+		d->wanted |= d->updating; /* unless it has to register again */
+		device_lost(d, outcome != COAP_RESPONSE, now_ms);
 		return;
 	}
+	d->failures = 0;
+	d->reconnected = false;
 	ledger_write(&d->sim->ledger, "ack update %s", device_name(d, name));
 	d->sim->stats.updates++;
 	set_timer(d, update_due_ms(d, now_ms));
@@ -374,17 +400,25 @@ static void begin_update(struct device *d, uint64_t now_ms)
 
 /* ---- De-register ---- */
 
+static void stopped(struct device *d)
+{
+	secure_close(d);
+	timer_cancel(&d->sim->timers, &d->timer);
+	enter(d, DEVICE_STOPPED);
+}
+
 static void deregistered(struct device *d, bool ok, uint64_t now_ms)
 {
 	if (d->sim->stopping) {
 		d->sim->stats.not_deregistered += !ok;
-		timer_cancel(&d->sim->timers, &d->timer);
-		enter(d, DEVICE_STOPPED);
+		stopped(d);
 		return;
 	}
 	enter(d, DEVICE_DISABLED);
 	set_timer(d, now_ms + (uint64_t)d->objects.disable_timeout_s * 1000);
 }
+
+static void post_deregister(struct device *d, uint64_t now_ms);
 
 static void on_deregistered(void *ctx, enum coap_outcome outcome, const struct coap_message *response,
 			    uint64_t now_ms)
@@ -394,6 +428,12 @@ static void on_deregistered(void *ctx, enum coap_outcome outcome, const struct c
 	char name[DEVICE_NAME];
 
 	d->exchange = NULL;
+	if (outcome != COAP_RESPONSE && d->secure && !d->reconnected) {
+		d->reconnected = true;
+		secure_close(d);
+		secure_connect(d, now_ms);
+		return;
+	}
 	if (ok) {
 		ledger_write(&d->sim->ledger, "ack deregister %s", device_name(d, name));
 		d->sim->stats.deregistrations++;
@@ -401,21 +441,29 @@ static void on_deregistered(void *ctx, enum coap_outcome outcome, const struct c
 	deregistered(d, ok, now_ms);
 }
 
-static void begin_deregister(struct device *d, uint64_t now_ms)
+static void post_deregister(struct device *d, uint64_t now_ms)
 {
 	struct coap_message m;
 	int rc;
 
-	observation_clear(d, now_ms);
-	d->wanted = 0;
-	enter(d, DEVICE_DEREGISTERING);
-	timer_cancel(&d->sim->timers, &d->timer);
 	coap_message_init(&m, COAP_CON, COAP_DELETE, 0, device_next_token(d));
 	rc = coap_add_segments(&m, COAP_OPTION_URI_PATH, span_str(d->location));
 	assert(rc == 0);
 	(void)rc;
 	if (!device_request(d, &m, on_deregistered, now_ms))
 		deregistered(d, false, now_ms);
+}
+
+static void begin_deregister(struct device *d, uint64_t now_ms)
+{
+	observation_clear(d, now_ms);
+	d->wanted = 0;
+	enter(d, DEVICE_DEREGISTERING);
+	timer_cancel(&d->sim->timers, &d->timer);
+	if (secure_is_ready(d))
+		post_deregister(d, now_ms);
+	else if (!secure_is_busy(d))
+		secure_connect(d, now_ms);
 }
 
 /* ---- what to do next ---- */
@@ -436,9 +484,45 @@ static void reboot(struct device *d, uint64_t now_ms)
 	attributes_deinit(&d->attributes);
 	content_forget(d);
 	send_forget(d);
+	secure_close(d);
 	d->wanted = 0;
 	enter(d, DEVICE_BOOTING);
 	set_timer(d, now_ms + BOOT_MS);
+}
+
+/* A registered device has no session: begins a handshake, unless one is under way or comes after a pause. */
+static void reconnect(struct device *d, uint64_t now_ms)
+{
+	bool pauses = d->failures && timer_is_set(&d->timer);
+
+	if (!d->wanted || pauses || secure_is_busy(d))
+		return;
+	device_woke(d, now_ms);
+	secure_connect(d, now_ms);
+}
+
+void device_connected(struct device *d, uint64_t now_ms)
+{
+	device_woke(d, now_ms);
+	if (d->state == DEVICE_CONNECTING)
+		connected_register(d, now_ms);
+	else if (d->state == DEVICE_DEREGISTERING)
+		post_deregister(d, now_ms);
+	else
+		device_act(d, now_ms);
+}
+
+void device_disconnected(struct device *d, bool failed, uint64_t now_ms)
+{
+	if (d->state == DEVICE_CONNECTING) {
+		wait_and_retry(d, NULL, now_ms);
+	} else if (d->state == DEVICE_DEREGISTERING && failed) {
+		deregistered(d, false, now_ms);
+	} else if (d->state == DEVICE_REGISTERED) {
+		/* Also if the server ended it: a fleet whose sessions all end does not come back as one. */
+		set_timer(d, now_ms + pause_ms(d, NULL));
+		d->failures += failed;
+	}
 }
 
 void device_act(struct device *d, uint64_t now_ms)
@@ -449,6 +533,8 @@ void device_act(struct device *d, uint64_t now_ms)
 		reboot(d, now_ms);
 	else if (d->exchange)
 		return; /* its end leads here again */
+	else if (!secure_is_ready(d))
+		reconnect(d, now_ms);
 	else if (d->wanted & WANT_DISABLE)
 		begin_deregister(d, now_ms);
 	else if (d->wanted & WANT_REGISTER)
@@ -470,8 +556,7 @@ static void stop_now(struct device *d, uint64_t now_ms)
 		return;
 	}
 	observation_clear(d, now_ms);
-	timer_cancel(&d->sim->timers, &d->timer);
-	enter(d, DEVICE_STOPPED);
+	stopped(d);
 }
 
 static void on_timer(struct timer *t, uint64_t now_ms)
@@ -498,8 +583,8 @@ int device_init(struct device *d, struct sim *s, uint32_t index)
 	*d = (struct device){.sim = s, .index = index, .state = DEVICE_IDLE};
 	s->states[DEVICE_IDLE]++;
 	list_init(&d->observations);
-	coap_peer_init(&s->coap, &d->peer, &address, &coap_params_default);
-	if (send_init(d) < 0)
+	coap_peer_init(&s->coap, &d->peer, &address, &s->params);
+	if (send_init(d) < 0 || secure_init(d) < 0)
 		return -ENOMEM;
 	return objects_init(&d->objects, random_u32(&s->random), (uint32_t)(options->lifetime_ms / 1000),
 			    letter_q ? "UQ" : "U", options->ledger != NULL, (uint32_t)options->instances);
@@ -509,6 +594,7 @@ void device_deinit(struct device *d)
 {
 	observation_clear(d, d->sim->timers.now_ms);
 	timer_cancel(&d->sim->timers, &d->timer);
+	secure_deinit(d);
 	coap_peer_deinit(&d->sim->coap, &d->peer);
 	coap_upload_deinit(&d->upload);
 	send_deinit(d);
@@ -549,14 +635,10 @@ static void on_request(struct device *d, const struct coap_message *m, struct sp
 		coap_reset(&d->sim->coap, &d->peer.address, m->mid);
 }
 
-void device_receive(struct device *d, struct span datagram, uint64_t now_ms)
+void device_message(struct device *d, struct span datagram, uint64_t now_ms)
 {
 	struct coap_message m;
 
-	if (d->state == DEVICE_BOOTING || is_asleep(d, now_ms)) {
-		d->sim->stats.unheard++;
-		return;
-	}
 	switch (coap_input(&d->sim->coap, &d->peer.address, datagram, now_ms, &m)) {
 	case COAP_INPUT_REQUEST:
 		on_request(d, &m, datagram, now_ms);
@@ -573,4 +655,14 @@ void device_receive(struct device *d, struct span datagram, uint64_t now_ms)
 		break;
 	}
 	device_act(d, now_ms);
+}
+
+void device_receive(struct device *d, struct span datagram, uint64_t now_ms)
+{
+	if (d->state == DEVICE_BOOTING || is_asleep(d, now_ms))
+		d->sim->stats.unheard++;
+	else if (d->secure)
+		secure_input(d, datagram, now_ms);
+	else
+		device_message(d, datagram, now_ms);
 }

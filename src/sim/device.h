@@ -5,6 +5,7 @@
 #include "coap/block.h"
 #include "coap/dedup.h"
 #include "sim/attributes.h"
+#include "sim/names.h"
 #include "sim/sim.h"
 
 /*
@@ -13,10 +14,11 @@
  * timers.
  */
 
+struct secure;
 struct sending;
 struct snapshot;
 
-enum { DEVICE_NAME = 256, DEVICE_LOCATION = 96 };
+enum { DEVICE_NAME = NAME_OF_DEVICE, DEVICE_LOCATION = 96 };
 
 /* What a device has to do as soon as nothing else is under way. */
 enum {
@@ -35,6 +37,7 @@ struct device {
 	struct sim *sim; /* borrowed */
 	struct coap_peer peer;
 	struct coap_dedup dedup;
+	struct secure *secure;		/* its DTLS session, or NULL (secure.c) */
 	struct timer timer;		/* of the state: start, Update, next attempt, end of a pause */
 	struct coap_exchange *exchange; /* Register, Update, De-register or Send; NULL: none under way */
 	struct coap_upload upload;	/* what it carries */
@@ -53,13 +56,14 @@ struct device {
 	uint8_t wanted;			  /* WANT_ bits */
 	uint8_t updating;		  /* those which the Update under way is for */
 	bool was_registered;
+	bool reconnected;		/* by a handshake, for want of answers; there was none since */
 	char location[DEVICE_LOCATION]; /* "/rd/abc" */
 };
 
 /* The address by which the CoAP layer tells the devices apart: the server, as seen by device `index`. */
 struct address device_address(const struct sim *s, uint32_t index);
 uint32_t device_index(const struct address *a);
-/* "sim-000001". Returns `name`. */
+/* "sim-000001", or of the file of credentials. Returns `name`. */
 const char *device_name(const struct device *d, char name[DEVICE_NAME]);
 
 /* -ENOMEM or 0; device_deinit is harmless after a failure. */
@@ -76,8 +80,16 @@ bool device_is_well(const struct device *d);
 
 /* For the other files of this folder: */
 
-/* The server did not answer, or did not know us: what it knew is lost, so register again. */
-void device_lost(struct device *d, uint64_t now_ms);
+/*
+ * The server did not know us: what it knew is lost, so register again. Or it did not answer (`silent`): with
+ * DTLS it may have lost the session alone, so one handshake is tried before.
+ */
+void device_lost(struct device *d, bool silent, uint64_t now_ms);
+/* What secure.c tells: messages can be sent now; the handshake failed, or the session has ended. */
+void device_connected(struct device *d, uint64_t now_ms);
+void device_disconnected(struct device *d, bool failed, uint64_t now_ms);
+/* One CoAP message from the server. */
+void device_message(struct device *d, struct span datagram, uint64_t now_ms);
 /* Begins what is wanted most, if nothing is under way. */
 void device_act(struct device *d, uint64_t now_ms);
 struct coap_token device_next_token(struct device *d);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "sim/report.h"
+#include "sim/secure.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@
 enum {
 	PROGRESS_TERMINAL_MS = 1000,
 	PROGRESS_PIPE_MS = 10000,
-	PATIENCE_MS = 48000,	/* for answers to the last De-register: all its retransmissions */
+	PATIENCE_MS = 48000, /* for answers to the last De-register: all its retransmissions */
+	REBIND_TICK_MS = 10,
 	STOP_WITHIN_MS = 10000, /* the last De-register is sent by then */
 };
 
@@ -31,14 +33,24 @@ static bool is_lost(struct fleet *f)
 	return f->options->loss_percent && random_u32(&f->dice) % 100 < f->options->loss_percent;
 }
 
-static void on_send(void *ctx, const struct address *to, struct span datagram)
+static void on_transmit(void *ctx, uint32_t index, struct span datagram)
 {
 	struct fleet *f = ctx;
 
 	if (is_lost(f))
 		f->lost_out++;
 	else
-		sockets_send(&f->sockets, device_index(to), datagram);
+		sockets_send(&f->sockets, index, datagram);
+}
+
+static void on_send(void *ctx, const struct address *to, struct span message)
+{
+	struct fleet *f = ctx;
+
+	if (f->credentials)
+		secure_send(&f->devices[device_index(to)], message);
+	else
+		on_transmit(f, device_index(to), message);
 }
 
 static void on_datagram(void *ctx, uint32_t index, struct span datagram)
@@ -140,6 +152,19 @@ static void on_prepare(uv_prepare_t *prepare)
 		uv_timer_start(&f->wake, on_wake, (uint64_t)wait_ms, 0);
 }
 
+/* Devices take turns, spread over the interval: by now, device i has changed its port as often as i's time
+ * came. */
+static void on_rebind(uv_timer_t *timer)
+{
+	struct fleet *f = timer->data;
+	uint64_t passed_ms = clock_mono_ms() - f->sim.begun_ms;
+	uint64_t due = passed_ms * f->device_count / f->options->rebind_ms;
+
+	for (; f->rebinds_due < due && !f->sim.stopping; f->rebinds_due++)
+		if (sockets_rebind(&f->sockets, (uint32_t)(f->rebinds_due % f->device_count)) == 0)
+			f->rebinds++;
+}
+
 static void on_progress(uv_timer_t *timer)
 {
 	report_progress(timer->data, stderr);
@@ -147,13 +172,16 @@ static void on_progress(uv_timer_t *timer)
 
 /* ---- beginning ---- */
 
-static int check_room(const struct sim_options *options)
+static int check_room(struct fleet *f)
 {
+	const struct sim_options *options = f->options;
 	uint32_t room = 0;
 	int rc = sockets_reserve((uint32_t)options->count, &room);
 
 	if (rc < 0)
 		fprintf(stderr, "shoal-sim: cannot raise the limit of open files: %s\n", strerror(-rc));
+	else if (room < options->count && sockets_can_share(&options->address))
+		f->share = true;
 	else if (room < options->count) {
 		fprintf(stderr,
 			"shoal-sim: %llu devices need %llu open files, one for each; the hard limit allows "
@@ -177,7 +205,7 @@ static int open_files(struct fleet *f)
 		fprintf(stderr, "shoal-sim: --ledger %s: %s\n", options->ledger, strerror(-rc));
 		return rc;
 	}
-	rc = sockets_open(&f->sockets, &options->address, (uint32_t)options->count);
+	rc = sockets_open(&f->sockets, &options->address, (uint32_t)options->count, f->share);
 	if (rc == -EADDRINUSE || rc == -EAGAIN)
 		fprintf(stderr,
 			"shoal-sim: no free UDP port for device %u: widen net.ipv4.ip_local_port_range\n",
@@ -215,9 +243,10 @@ static void init_handles(struct fleet *f)
 	uv_timer_init(loop, &f->progress);
 	uv_timer_init(loop, &f->duration);
 	uv_timer_init(loop, &f->patience);
+	uv_timer_init(loop, &f->rebind);
 	uv_signal_init(loop, &f->terminate);
 	uv_signal_init(loop, &f->interrupt);
-	f->poll.data = f->prepare.data = f->progress.data = f->duration.data = f;
+	f->poll.data = f->prepare.data = f->progress.data = f->duration.data = f->rebind.data = f;
 	f->terminate.data = f->interrupt.data = f;
 }
 
@@ -230,6 +259,11 @@ static void start_handles(struct fleet *f)
 	uv_timer_start(&f->progress, on_progress, every_ms, every_ms);
 	if (f->options->duration_ms)
 		uv_timer_start(&f->duration, on_duration_over, f->options->duration_ms, 0);
+	if (f->options->rebind_ms) {
+		uint64_t tick_ms = MAX(f->options->rebind_ms / f->device_count, (uint64_t)REBIND_TICK_MS);
+
+		uv_timer_start(&f->rebind, on_rebind, tick_ms, tick_ms);
+	}
 	uv_signal_start(&f->terminate, on_signal, SIGTERM);
 	uv_signal_start(&f->interrupt, on_signal, SIGINT);
 }
@@ -255,16 +289,32 @@ static int run_loop(struct fleet *f)
 	return uv_loop_close(&f->loop);
 }
 
+/* What most devices that are not there suffer from. */
+static const char *hint(const struct fleet *f)
+{
+	const struct sim_stats *s = &f->sim.stats;
+	enum dtls_cause most = DTLS_CAUSE_NONE;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(s->handshakes_failed); i++)
+		if (s->handshakes_failed[i] > s->handshakes_failed[most])
+			most = (enum dtls_cause)i;
+	if (most == DTLS_UNKNOWN_IDENTITY || most == DTLS_BAD_CERTIFICATE)
+		return "does the server know their credentials (--write-credentials)?";
+	if (most == DTLS_WRONG_KEY)
+		return "the server has other keys for them";
+	return s->registrations || s->handshakes ? "see the counts" : "is the server running there?";
+}
+
 static void explain(const struct fleet *f)
 {
-	const char *text = f->sim.stats.registrations ? "see the counts" : "is the server running there?";
 	char server[ADDRESS_TEXT];
 
 	if (f->interactive)
 		fputc('\n', stderr);
 	if (f->unwell)
-		fprintf(stderr, "shoal-sim: %u of %u devices were not registered at coap://%s; %s\n",
-			f->unwell, f->device_count, address_format(&f->options->address, server), text);
+		fprintf(stderr, "shoal-sim: %u of %u devices were not registered at %s://%s; %s\n", f->unwell,
+			f->device_count, f->options->coaps ? "coaps" : "coap",
+			address_format(&f->options->address, server), hint(f));
 	if (f->left)
 		fprintf(stderr, "shoal-sim: %u devices could not de-register\n", f->left);
 	if (f->sim.ledger.error)
@@ -291,8 +341,13 @@ int fleet_run(struct fleet *f, const struct sim_options *options)
 		.options = options, .sockets = {.epoll = -1}, .interactive = isatty(STDERR_FILENO)};
 	random_init_seed(&f->dice, options->seed);
 	rc = sim_init(&f->sim, options, now_ms, clock_wall_ms(), on_send, f);
+	if (rc == 0 && options->coaps)
+		rc = credentials_new(options, stderr, &f->credentials);
+	f->sim.credentials = f->credentials;
+	f->sim.transmit = on_transmit;
+	f->sim.transmit_ctx = f;
 	if (rc == 0)
-		rc = check_room(options);
+		rc = check_room(f);
 	if (rc == 0)
 		rc = open_files(f);
 	if (rc == 0)
@@ -310,5 +365,6 @@ void fleet_deinit(struct fleet *f)
 		device_deinit(&f->devices[i]);
 	free(f->devices);
 	sim_deinit(&f->sim);
+	credentials_free(f->credentials);
 	sockets_close(&f->sockets);
 }

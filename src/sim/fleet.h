@@ -14,16 +14,20 @@ struct fleet {
 	struct device *devices;
 	uint32_t device_count; /* initialised ones */
 	struct sockets sockets;
-	struct random dice; /* of lost datagrams */
+	struct random dice;		 /* of lost datagrams */
+	struct credentials *credentials; /* NULL: plain CoAP */
 	uint64_t lost_out, lost_in;
-	uint64_t ended_ms; /* 0 while it runs */
-	uint32_t unwell;   /* devices that were not registered when the end began */
-	uint32_t left;	   /* devices whose De-register was not acknowledged in time */
-	bool interactive;  /* progress goes to a terminal */
+	uint64_t rebinds;
+	uint64_t rebinds_due; /* changes of ports whose time has come */
+	bool share;	      /* sockets */
+	uint64_t ended_ms;    /* 0 while it runs */
+	uint32_t unwell;      /* devices that were not registered when the end began */
+	uint32_t left;	      /* devices whose De-register was not acknowledged in time */
+	bool interactive;     /* progress goes to a terminal */
 	uv_loop_t loop;
 	uv_poll_t poll;
 	uv_prepare_t prepare;
-	uv_timer_t wake, progress, duration, patience;
+	uv_timer_t wake, progress, duration, patience, rebind;
 	uv_signal_t terminate, interrupt;
 	unsigned signals;
 };

@@ -34,13 +34,27 @@ static int run(const struct sim_options *options)
 	return rc < 0 ? EXIT_NO_START : rc == FLEET_WELL ? EXIT_WELL : EXIT_UNWELL;
 }
 
+/* Of credentials: what the server has to know, instead of a simulation. */
+static int write_credentials(const struct sim_options *options)
+{
+	struct credentials *credentials;
+	int rc = credentials_new(options, stderr, &credentials);
+
+	if (rc == 0)
+		rc = credentials_write(credentials, options->write_credentials, stderr);
+	credentials_free(credentials);
+	return rc < 0 ? EXIT_NO_START : EXIT_WELL;
+}
+
 int main(int argc, char **argv)
 {
 	struct sim_options options;
 	int rc = sim_options_parse(&options, argc - 1, argv + 1, stdout, stderr);
 	int code = rc < 0 ? EXIT_USAGE : EXIT_WELL;
 
-	if (rc == OPTIONS_RUN) {
+	if (rc == OPTIONS_RUN && options.write_credentials) {
+		code = write_credentials(&options);
+	} else if (rc == OPTIONS_RUN) {
 		choose_seed(&options);
 		code = run(&options);
 	}

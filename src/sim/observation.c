@@ -179,7 +179,7 @@ static void on_done(void *ctx, enum coap_outcome outcome, const struct coap_mess
 		return;
 	}
 	if (outcome != COAP_ACKNOWLEDGED) {
-		device_lost(d, now_ms);
+		device_lost(d, true, now_ms);
 		return;
 	}
 	stats->notifications_acked++;

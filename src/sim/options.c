@@ -12,11 +12,13 @@
 
 #include "base/settings.h"
 #include "coap/uri.h"
+#include "dtls/record.h"
 #include "sim/objects.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 static const char *const version_choices[] = {"1.0", "1.1", NULL};
@@ -31,11 +33,52 @@ enum {
 	.name = name_, .type = type_, .offset = offsetof(struct sim_options, member)
 
 static const struct setting settings[] = {
-	{OPTION("server", SETTING_STRING, server), .letter = 's', .fallback = "coap://127.0.0.1:5683",
-	 .placeholder = "URI", .help = "The server to register at."},
+	{OPTION("server", SETTING_STRING, server), .letter = 's', .placeholder = "URI",
+	 .help = "The server to register at: coap://HOST:PORT, or coaps://HOST:PORT for DTLS; without it "
+		 "coap://127.0.0.1:5683, or with --coaps coaps://127.0.0.1:5684."},
+	{OPTION("coaps", SETTING_BOOL, coaps), .fallback = "no",
+	 .help = "Speak CoAP over DTLS 1.2; a server of coaps:// says the same."},
+	{OPTION("psk", SETTING_STRING, psk), .placeholder = "IDENTITY:HEXKEY",
+	 .help = "Pre-shared keys. {ep} in IDENTITY stands for the endpoint name; then HEXKEY is a master "
+		 "key, and that of each device is the first 16 bytes of HMAC-SHA256(HEXKEY, identity). "
+		 "Without {ep} all devices have this identity and key."},
+	{OPTION("psk-file", SETTING_STRING, psk_file), .placeholder = "FILE",
+	 .help = "Pre-shared keys of a CSV file as shoalctl security import takes it; its rows also name the "
+		 "devices."},
+	{OPTION("raw-keys", SETTING_STRING, raw_keys), .placeholder = "HEXKEY",
+	 .help = "Raw public keys: each device has its own P-256 key, which follows from this master key and "
+		 "its endpoint name."},
+	{OPTION("key", SETTING_STRING, key), .placeholder = "FILE",
+	 .help = "Private key (PEM): the raw public key of all devices, or what belongs to --certificate. "
+		 "With {ep} in FILE each device has its own."},
+	{OPTION("certificate", SETTING_STRING, certificate), .placeholder = "FILE",
+	 .help = "X.509: the certificate (PEM, with its chain). With {ep} in FILE each device has its own."},
+	{OPTION("trust", SETTING_STRING, trust), .placeholder = "FILE",
+	 .help = "Certificates (PEM) that the server's has to be issued by; without it the devices take "
+		 "any."},
+	{OPTION("cid", SETTING_STRING, cid), .fallback = "0", .placeholder = "N",
+	 .help = "Length of the device's own connection id, 0 to 8; 0 offers to use the server's alone, off "
+		 "offers nothing (RFC 9146)."},
+	{OPTION("resume", SETTING_BOOL, resume), .fallback = "no",
+	 .help = "Begin handshakes after the first by resuming the last session."},
+	{OPTION("close-notify", SETTING_BOOL, close_notify), .fallback = "no",
+	 .help = "Tell the server when a session ends, by close_notify; else it is only forgotten."},
+	{OPTION("write-credentials", SETTING_STRING, write_credentials), .placeholder = "FILE",
+	 .help = "Write what the server has to know of the devices to FILE, for shoalctl security import, "
+		 "and "
+		 "end. -: standard output."},
+	{OPTION("rebind", SETTING_DURATION, rebind_ms), .max = 30 * (uint64_t)DAY_MS, .fallback = "0s",
+	 .placeholder = "TIME",
+	 .help = "Each device changes its source port at this interval, as behind a NAT; 0: never."},
+	{OPTION("ack-timeout", SETTING_DURATION, ack_timeout_ms), .min = 10, .max = 5 * (uint64_t)MINUTE_MS,
+	 .fallback = "2s", .placeholder = "TIME",
+	 .help = "ACK_TIMEOUT of CoAP: four retransmissions later, 16 to 46 times that, a message has "
+		 "failed."},
 	{OPTION("count", SETTING_UINT, count), .letter = 'n', .min = 1, .max = DEVICES_MAX, .fallback = "10",
 	 .placeholder = "N",
-	 .help = "How many devices, each with its own UDP port and so its own open file."},
+	 .help = "How many devices. Each has its own UDP port and so its own open file, except at an IPv4 "
+		 "loopback server if there are more than files: then they share some, each with an address "
+		 "of its own."},
 	{OPTION("instances", SETTING_UINT, instances), .max = TEMPERATURES_MAX, .fallback = "1",
 	 .placeholder = "N",
 	 .help = "Instances of object 3303 per device; from about 60 on Register and answers go in blocks."},
@@ -104,11 +147,12 @@ static const struct settings_schema schema = {
 	.count = ARRAY_SIZE(settings),
 };
 
-/* A host name: "host", "host:port", behind an optional "coap://". Splits a copy of it in place. */
-static int resolve(const char *text, struct address *out)
+/* A host name: "host", "host:port", behind an optional scheme. Splits a copy of it in place. */
+static int resolve(const char *text, const char *default_port, struct address *out)
 {
 	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
-	_cleanup_free_ char *host = strdup(strncmp(text, "coap://", 7) == 0 ? text + 7 : text);
+	const char *after = strstr(text, "://");
+	_cleanup_free_ char *host = strdup(after ? after + 3 : text);
 	struct addrinfo *found = NULL;
 	char *port;
 
@@ -118,7 +162,7 @@ static int resolve(const char *text, struct address *out)
 	port = strrchr(host, ':');
 	if (port)
 		*port++ = '\0';
-	if (getaddrinfo(host, port ? port : "5683", &hints, &found) != 0)
+	if (getaddrinfo(host, port ? port : default_port, &hints, &found) != 0)
 		return -EINVAL;
 	*out = (struct address){.family = 4};
 	if (found->ai_family == AF_INET6) {
@@ -138,27 +182,87 @@ static int resolve(const char *text, struct address *out)
 	return 0;
 }
 
+static bool has_scheme(const char *text, const char *scheme)
+{
+	size_t len = strlen(scheme);
+
+	return strncasecmp(text, scheme, len) == 0 && strncmp(text + len, "://", 3) == 0;
+}
+
+static int parse_server(struct sim_options *o)
+{
+	_cleanup_free_ char *full = NULL;
+	struct coap_uri uri;
+
+	if (!strstr(o->server, "://")) {
+		if (asprintf(&full, "%s://%s", o->coaps ? "coaps" : "coap", o->server) < 0)
+			return -ENOMEM;
+	} else if (!has_scheme(o->server, o->coaps ? "coaps" : "coap"))
+		return -EINVAL;
+	if (coap_uri_parse(full ? full : o->server, &uri) < 0)
+		return resolve(o->server, o->coaps ? "5684" : "5683", &o->address);
+	o->address = uri.address;
+	return 0;
+}
+
 static int check_server(struct sim_options *o, FILE *error)
 {
-	struct coap_uri uri;
 	int rc;
 
-	if (strncmp(o->server, "coaps:", 6) == 0) {
-		fprintf(error, "shoal-sim: --server %s: simulated devices speak plain coap, not coaps\n",
-			o->server);
-		return -EINVAL;
-	}
-	if (coap_uri_parse(o->server, &uri) == 0) {
-		o->address = uri.address;
-		return 0;
-	}
-	rc = resolve(o->server, &o->address);
+	if (!o->server)
+		o->server = strdup(o->coaps ? "coaps://127.0.0.1" : "coap://127.0.0.1");
+	if (!o->server)
+		return -ENOMEM;
+	if (has_scheme(o->server, "coaps"))
+		o->coaps = true;
+	rc = parse_server(o);
 	if (rc == -EINVAL)
 		fprintf(error,
-			"shoal-sim: --server %s: expected a URI such as coap://127.0.0.1:5683, whose "
+			"shoal-sim: --server %s: expected a URI such as %s, whose "
 			"host name must be known\n",
-			o->server);
+			o->server, o->coaps ? "coaps://127.0.0.1:5684" : "coap://127.0.0.1:5683");
 	return rc;
+}
+
+/* ---- DTLS ---- */
+
+static int refuse(FILE *error, const char *text)
+{
+	fprintf(error, "shoal-sim: %s\n", text);
+	return -EINVAL;
+}
+
+static int check_cid(struct sim_options *o, FILE *error)
+{
+	uint64_t len;
+
+	o->own_cid_len = -1;
+	if (strcmp(o->cid, "off") == 0)
+		return 0;
+	if (!span_to_uint(span_str(o->cid), DTLS_CID_OWN, &len))
+		return refuse(error, "--cid: expected a length from 0 to 8, or off");
+	o->own_cid_len = (int)len;
+	return 0;
+}
+
+/* One kind of credential, with DTLS and not without. */
+static int check_credentials(struct sim_options *o, FILE *error)
+{
+	int kinds = (o->psk != NULL) + (o->psk_file != NULL) + (o->raw_keys != NULL) + (o->key != NULL);
+
+	if (o->write_credentials && !o->coaps && kinds)
+		o->coaps = true; /* no server is asked */
+	if (!o->coaps && (kinds || o->certificate || o->trust))
+		return refuse(error, "keys and certificates are for DTLS: --coaps, or a server of coaps://");
+	if (!o->coaps)
+		return o->write_credentials ? refuse(error, "--write-credentials: there are none") : 0;
+	if (kinds > 1)
+		return refuse(error, "only one of --psk, --psk-file, --raw-keys and --key is possible");
+	if (kinds == 0)
+		return refuse(error, "DTLS needs one of --psk, --psk-file, --raw-keys and --key");
+	if (o->certificate && !o->key)
+		return refuse(error, "--certificate needs --key");
+	return check_cid(o, error);
 }
 
 /* Endpoint names travel in a Uri-Query option of at most 255 bytes. */
@@ -198,7 +302,8 @@ int sim_options_parse(struct sim_options *o, int argc, char **argv, FILE *out, F
 		fputs("shoal-sim: --send-interval: LwM2M 1.0 has no Send\n", error);
 		return -EINVAL;
 	}
-	return check_server(o, error);
+	rc = check_server(o, error);
+	return rc < 0 ? rc : check_credentials(o, error);
 }
 
 void sim_options_deinit(struct sim_options *o)

@@ -42,6 +42,9 @@ STAT(values_sent, values_sent)
 STAT(requests, requests)
 STAT(duplicates, duplicates)
 STAT(unheard, unheard)
+STAT(handshakes, handshakes)
+STAT(resumed, resumed)
+STAT(sessions_ended, sessions_ended)
 COAP(retransmissions, retransmissions)
 COAP(timeouts, timeouts)
 COAP(malformed, malformed)
@@ -52,6 +55,7 @@ FLEET(sent, sockets.sent)
 FLEET(received, sockets.received)
 FLEET(dropped, sockets.dropped)
 FLEET(lost, lost_in + f->lost_out)
+FLEET(rebinds, rebinds)
 
 static const struct {
 	const char *name; /* of the JSON member */
@@ -65,6 +69,10 @@ static const struct {
 	{"updated", "updates acknowledged", updates},
 	{"deregistered", "de-registrations acknowledged", deregistrations},
 	{"registrationsLost", "registrations lost and done again", lost_registrations},
+	{"handshakes", "DTLS handshakes", handshakes},
+	{"handshakesResumed", "of them by resumption", resumed},
+	{"sessionsEnded", "DTLS sessions ended by the server", sessions_ended},
+	{"portsChanged", "changes of source ports", rebinds},
 	{"notificationsSent", "notifications sent", notifications},
 	{"notificationsAcknowledged", "notifications acknowledged", notifications_acked},
 	{"notificationsReset", "notifications reset", notifications_reset},
@@ -81,6 +89,23 @@ static const struct {
 	{"datagramsLost", "datagrams lost on purpose", lost},
 	{"datagramsDropped", "datagrams the kernel dropped", dropped},
 };
+
+/* Failed handshakes by cause. */
+static void print_causes(const struct fleet *f, bool json, FILE *to)
+{
+	const char *separator = "";
+
+	for (unsigned i = 0; i < ARRAY_SIZE(f->sim.stats.handshakes_failed); i++) {
+		uint64_t count = f->sim.stats.handshakes_failed[i];
+
+		if (count && json)
+			fprintf(to, "%s\"%s\":%" PRIu64, separator, dtls_cause_name(i), count);
+		else if (count)
+			fprintf(to, "%12" PRIu64 "  handshakes failed: %s\n", count, dtls_cause_name(i));
+		if (count)
+			separator = ",";
+	}
+}
 
 static double seconds_of(const struct fleet *f)
 {
@@ -126,7 +151,9 @@ static void print_json(const struct fleet *f, FILE *to)
 	fprintf(to, "{\"seconds\":%.3f,\"seed\":%" PRIu64, seconds_of(f), f->options->seed);
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
 		fprintf(to, ",\"%s\":%" PRIu64, counts[i].name, counts[i].count(f));
-	fputs(",\"errorsFromServer\":{", to);
+	fputs(",\"handshakesFailed\":{", to);
+	print_causes(f, true, to);
+	fputs("},\"errorsFromServer\":{", to);
 	print_codes(f->sim.stats.refused_by_server, "", true, to);
 	fputs("},\"errorsToServer\":{", to);
 	print_codes(f->sim.stats.refused_by_device, "", true, to);
@@ -145,6 +172,7 @@ static void print_text(const struct fleet *f, FILE *to)
 		if (count || i < ALWAYS)
 			fprintf(to, "%12" PRIu64 "  %s\n", count, counts[i].label);
 	}
+	print_causes(f, false, to);
 	print_codes(f->sim.stats.refused_by_server, "errors from the server", false, to);
 	print_codes(f->sim.stats.refused_by_device, "errors to the server", false, to);
 }

@@ -190,7 +190,7 @@ static void settle(struct sending *s, uint8_t code, uint64_t now_ms)
 	if (done)
 		drop(s, 0, under_way);
 	if (code == COAP_EMPTY || code == COAP_NOT_FOUND)
-		device_lost(d, now_ms);
+		device_lost(d, code == COAP_EMPTY, now_ms);
 	device_act(d, now_ms);
 }
 

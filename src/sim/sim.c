@@ -21,9 +21,12 @@ int sim_init(struct sim *s, const struct sim_options *options, uint64_t now_ms, 
 
 	*s = (struct sim){.options = options,
 			  .ledger = {.fd = -1},
+			  .params = coap_params_default,
 			  .begun_ms = now_ms,
 			  .wall_offset_ms = (int64_t)(wall_ms - now_ms),
 			  .declared = {{OBJECT_TEMPERATURE, {1, 1}}}};
+	if (options->ack_timeout_ms)
+		s->params.ack_timeout_ms = (uint32_t)options->ack_timeout_ms;
 	random_init_seed(&s->random, options->seed);
 	timers_init(&s->timers, now_ms);
 	coap_layer_init(&s->coap, &s->timers, &s->random, options->count * EXCHANGES_PER_DEVICE, send, ctx);

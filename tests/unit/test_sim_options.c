@@ -105,7 +105,16 @@ static void test_refused(void **state)
 		{"--lwm2m 2.0", "--lwm2m"},
 		{"--lifetime 300", "--lifetime"},
 		{"--frobnicate", "--frobnicate"},
-		{"--server coaps://127.0.0.1", "plain coap"},
+		{"--server coaps://127.0.0.1", "needs one of"},
+		{"--coaps", "needs one of"},
+		{"--psk a:00", "for DTLS"},
+		{"--coaps --server coap://127.0.0.1 --psk a:00", "coaps://127.0.0.1:5684"},
+		{"--coaps --psk a:00 --key k.pem", "only one"},
+		{"--coaps --key k.pem --certificate", "--certificate"},
+		{"--coaps --psk a:00 --certificate c.pem", "needs --key"},
+		{"--coaps --psk a:00 --cid 9", "0 to 8"},
+		{"--coaps --psk a:00 --cid none", "or off"},
+		{"--write-credentials x", "there are none"},
 		{"--server coap://127.0.0.1:x", "expected a URI"},
 		{"--prefix=", "1 to 200 characters"},
 	};
@@ -147,6 +156,33 @@ static json_int_t member(json_t *json, const char *name)
 	return json_integer_value(value);
 }
 
+static void test_dtls(void **state)
+{
+	static const struct {
+		const char *line, *address;
+		int own_cid_len;
+	} cases[] = {
+		{"--coaps --psk {ep}:00", "127.0.0.1:5684", 0},
+		{"--coaps --psk {ep}:00 -s 127.0.0.2", "127.0.0.2:5684", 0},
+		{"--psk {ep}:00 -s coaps://[::1]:7000 --cid 8", "[::1]:7000", 8},
+		{"--raw-keys 00 -s coaps://localhost:7 --cid off", "127.0.0.1:7", -1},
+		{"--raw-keys 00 --write-credentials f", "127.0.0.1:5683", 0},
+	};
+	static struct parsed p;
+	char address[ADDRESS_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		parse(&p, cases[i].line);
+		if (p.rc != OPTIONS_RUN || !p.options.coaps)
+			fail_msg("%s: %d, \"%s\"", cases[i].line, p.rc, p.error);
+		if (p.options.address.family == 4 || i != 3)
+			assert_string_equal(address_format(&p.options.address, address), cases[i].address);
+		assert_int_equal(p.options.own_cid_len, cases[i].own_cid_len);
+		sim_options_deinit(&p.options);
+	}
+}
+
 static void test_summary(void **state)
 {
 	static struct sim_options options = {.seed = 42};
@@ -160,6 +196,8 @@ static void test_summary(void **state)
 	fleet.sim.stats.updates = 7;
 	fleet.sim.stats.refused_by_server[COAP_NOT_FOUND] = 2;
 	fleet.sim.stats.refused_by_server[COAP_FORBIDDEN] = 1;
+	fleet.sim.stats.handshakes = 5;
+	fleet.sim.stats.handshakes_failed[DTLS_WRONG_KEY] = 9;
 	fleet.lost_in = 3;
 	fleet.lost_out = 4;
 	report_summary(&fleet, true, to);
@@ -174,12 +212,16 @@ static void test_summary(void **state)
 	assert_int_equal(member(json_object_get(json, "errorsFromServer"), "4.04"), 2);
 	assert_int_equal(member(json_object_get(json, "errorsFromServer"), "4.03"), 1);
 	assert_int_equal(json_object_size(json_object_get(json, "errorsToServer")), 0);
+	assert_int_equal(member(json, "handshakes"), 5);
+	assert_int_equal(json_object_size(json_object_get(json, "handshakesFailed")), 1);
+	assert_int_equal(member(json_object_get(json, "handshakesFailed"), "wrong_key"), 9);
 	json_decref(json);
 	to = fmemopen(text, sizeof(text), "w");
 	report_summary(&fleet, false, to);
 	fclose(to);
 	assert_non_null(strstr(text, "           7  updates acknowledged\n"));
 	assert_non_null(strstr(text, "           2  errors from the server: 4.04 Not Found\n"));
+	assert_non_null(strstr(text, "           9  handshakes failed: wrong_key\n"));
 	assert_null(strstr(text, "malformed"));
 }
 
@@ -188,7 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_options),
 		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_help),
-		cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_dtls),	 cmocka_unit_test(test_summary),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -371,6 +371,7 @@ void dtls_endpoint_drop(struct dtls_endpoint *e, const struct address *associati
 
 void dtls_endpoint_revoke(struct dtls_endpoint *e, struct span endpoint)
 {
+	attempts_revoke(e, endpoint);
 	list_for_each_safe (node, &e->unbound) {
 		struct claim *c = container_of(node, struct claim, node);
 
@@ -391,6 +392,17 @@ int dtls_endpoint_export(struct dtls_endpoint *e, const struct address *associat
 	return w->failed ? -EMSGSIZE : 0;
 }
 
+/* It is here already; or without a connection id, and somebody else was heard from its address later. */
+static bool is_superseded(const struct dtls_endpoint *e, const struct dtls_session *session)
+{
+	const struct association *a;
+
+	if (session->own_cid_len)
+		return association_by_cid(e, span_of(session->own_cid, session->own_cid_len)) != NULL;
+	a = association_by_address(e, &session->peer);
+	return a && a->session.used_ms >= session->used_ms;
+}
+
 int dtls_endpoint_import(struct dtls_endpoint *e, struct span encoded, uint32_t generation, uint64_t mark,
 			 struct address *association)
 {
@@ -402,8 +414,10 @@ int dtls_endpoint_import(struct dtls_endpoint *e, struct span encoded, uint32_t 
 		err = dtls_session_enter_term(&session, generation, random_u32(e->random));
 	if (err == 0 && e->config.age_ms && endpoint_wall(e) >= session.created_ms + e->config.age_ms)
 		err = -ETIME;
-	if (err == 0 && association_by_cid(e, span_of(session.own_cid, session.own_cid_len)))
-		err = -EBADMSG;
+	if (err == 0 && is_superseded(e, &session))
+		err = -EEXIST;
+	if (err == 0 && e->stats.associations >= e->config.associations_max)
+		err = -ENOSPC;
 	if (err == 0) {
 		dtls_session_set_mark(&session, mark);
 		a = association_add(e, &session);

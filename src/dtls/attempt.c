@@ -111,6 +111,18 @@ static void attempt_end(struct attempt *a)
 		discard(a);
 }
 
+void attempts_revoke(struct dtls_endpoint *e, struct span endpoint)
+{
+	uint32_t cursor = 0;
+
+	for (struct attempt *a; (a = map_next(&e->attempts_by_ticket, &cursor));) {
+		if (!a->claim || !span_equal(claim_endpoint(a->claim), endpoint))
+			continue;
+		attempt_end(a);
+		cursor = 0; /* its removal may have moved others */
+	}
+}
+
 static struct attempt *attempt_new(struct dtls_endpoint *e, const struct address *from,
 				   const struct dtls_prestate *prestate,
 				   const struct dtls_client_hello *hello, uint64_t now_ms)

@@ -124,7 +124,7 @@ void dtls_endpoint_bind(struct dtls_endpoint *e, const struct address *associati
 void dtls_endpoint_unbind(struct dtls_endpoint *e, const struct address *association, struct span endpoint);
 /* Ends it; with `say`, close_notify tells the peer. Harmless if it is gone. */
 void dtls_endpoint_drop(struct dtls_endpoint *e, const struct address *association, bool say);
-/* Drops all that are unbound with a claim to `endpoint`. */
+/* Drops all that are unbound with a claim to `endpoint`, and the handshakes that would become such. */
 void dtls_endpoint_revoke(struct dtls_endpoint *e, struct span endpoint);
 
 /*
@@ -135,7 +135,8 @@ int dtls_endpoint_export(struct dtls_endpoint *e, const struct address *associat
 			 struct writer *w) NODISCARD;
 /*
  * A session from the store, bound, of a device whose generation is now `generation`. What it received up to
- * `mark` is old. -EBADMSG, -EPROTO, -EOVERFLOW (no terms are left), -ETIME (too old), -ENOSPC, -ENOMEM.
+ * `mark` is old. -EBADMSG, -EPROTO, -EOVERFLOW (no terms are left), -ETIME (too old), -EEXIST (it is here,
+ * or without a connection id and its address is another's by now), -ENOSPC, -ENOMEM.
  */
 int dtls_endpoint_import(struct dtls_endpoint *e, struct span encoded, uint32_t generation, uint64_t mark,
 			 struct address *association) NODISCARD;

@@ -110,6 +110,8 @@ static inline struct span claim_identity(const struct claim *c)
 /* ---- attempt.c ---- */
 
 void attempts_init(struct dtls_endpoint *e);
+/* Ends those whose credential, as it was looked up, is for `endpoint`. */
+void attempts_revoke(struct dtls_endpoint *e, struct span endpoint);
 void attempts_deinit(struct dtls_endpoint *e);
 /* A record for the handshake that runs with this peer. False: none does. */
 bool attempt_input(struct dtls_endpoint *e, const struct address *from, const struct dtls_record *record,

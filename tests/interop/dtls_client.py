@@ -164,7 +164,8 @@ class Lossy(Faults):
         return [datagram]
 
     def outgoing(self, datagrams):
-        return [d for datagram in datagrams for d in self._keep("out", datagram)]
+        for datagram in datagrams:  # one by one: the predicate may do something in between
+            yield from self._keep("out", datagram)
 
     def incoming(self, datagram):
         return self._keep("in", datagram)

@@ -25,11 +25,11 @@ class SecureDevice(coap_peer.Device):
         if handshake:
             self.connect()
 
-    def connect(self, **more):
+    def connect(self, timeout=10.0, **more):
         if self.secure:
             self.past.append(self.secure)
         self.secure = dtls_client.Client(self.server[1], self.identity, self.key, self.host, **(self.more | more))
-        return self.secure.handshake()
+        return self.secure.handshake(timeout)
 
     def close(self):
         for one in [*self.past, self.secure]:

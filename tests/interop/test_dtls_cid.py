@@ -355,6 +355,24 @@ def test_a_credential_that_is_removed_takes_its_session_along(daemon, closing):
     read(daemon, device)
 
 
+def test_a_credential_that_is_removed_during_a_handshake_ends_it(daemon, closing):
+    """The server has looked up the key already, and only the Finished is missing."""
+    device = closing(join(daemon, cid=b"me"))
+    removed = []
+
+    def is_finished(datagram):
+        if datagram[0] == TLS12_CID and not removed:
+            time.sleep(0.1)  # what was sent before it arrives
+            removed.append(daemon.http("DELETE", f"/api/security/clients/{device.endpoint}").status)
+        return datagram[0] == TLS12_CID
+
+    with pytest.raises((dtls_client.Alert, dtls_client.NoAnswer)):
+        device.connect(fragment=200, faults=dtls_client.Lossy(out=is_finished), timeout=2)
+        device.update("lt=900")
+    assert removed == [200]
+    assert daemon.client(device.endpoint)["lifetime"] == 300
+
+
 def test_the_identity_says_who_registers(daemon, closing):
     endpoint = credential(daemon, coap_peer.unique("secure"))
     device = closing(SecureDevice(daemon.dtls_port, endpoint))

@@ -687,6 +687,7 @@ static void begin(struct course *c, uint8_t flags)
 	config.unbound_max = UNBOUND_MAX;
 	config.handshakes_max = HANDSHAKES_MAX;
 	config.hellos_per_s = flags & LIMITED ? 1 : 0;
+	config.hellos_max_per_s = flags & LIMITED ? 3 : 0;
 	c->threads = flags & THREADS;
 	c->now_ms = 1000;
 	c->ticket_id = c->ticket = buffer_of(UINT16_MAX);

@@ -148,7 +148,8 @@ const char *credentials_words(int result)
 
 static void begin_waiting(struct credentials *c, struct span endpoint);
 
-static void tell_gone(const struct change *ch)
+/* True if there are any. */
+static bool tell_gone(const struct change *ch)
 {
 	struct credential_entry gone[CREDENTIAL_ENTRIES];
 	size_t count = 0;
@@ -162,6 +163,7 @@ static void tell_gone(const struct change *ch)
 	}
 	if (count && ch->c->changed)
 		ch->c->changed(ch->c->changed_ctx, ch->endpoint, gone, count);
+	return count > 0;
 }
 
 static void change_free(struct change *ch)
@@ -178,7 +180,7 @@ static void finish(struct change *ch, int result)
 
 	memcpy(bytes, ch->endpoint.data, ch->endpoint.len);
 	if (result == CREDENTIALS_DONE)
-		tell_gone(ch);
+		(void)tell_gone(ch);
 	list_remove(&ch->node);
 	c->change_count--;
 	if (ch->done)
@@ -337,13 +339,19 @@ static void on_unlisted(void *ctx, int result, struct span name, struct span bod
 	finish(ctx, result < 0 ? result : CREDENTIALS_DONE);
 }
 
+/*
+ * Whoever ends the sessions of what goes does that by writes of its own. They are begun before the last one
+ * here, so that they are stored when that is, and whatever dies after the answer, no session comes back. It
+ * is told again at the end, for handshakes that were complete in between.
+ */
 static void list_final(struct change *ch)
 {
+	bool gone = !ch->repairing && tell_gone(ch);
 	int err = 0;
 
 	if (!ch->wanted.count)
 		err = drop_list(ch, on_unlisted);
-	else if (ch->kind == CHANGE_PUT && !ch->repairing && ch->listed == ch->wanted.count)
+	else if (ch->kind == CHANGE_PUT && !ch->repairing && !gone && ch->listed == ch->wanted.count)
 		finish_done(ch);
 	else
 		err = put_list(ch, &ch->wanted, on_listed_final);

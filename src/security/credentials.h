@@ -20,7 +20,8 @@ struct credentials;
 
 /*
  * `gone` no longer authenticates `endpoint` (removed, replaced, another key): its sessions have to end.
- * Before the callback of the change.
+ * Told twice: before the last write of the change, so that what is written to the store in this call is
+ * stored when the change is; and before the callback of the change.
  */
 typedef void credentials_changed(void *ctx, struct span endpoint, const struct credential_entry *gone,
 				 size_t count);

@@ -439,20 +439,32 @@ def test_sessions_survive_restarts_without_a_handshake(start, say):
     say(f"terms {devices[0].secure.terms}")
 
 
-def test_a_session_that_ended_is_not_back_after_a_restart(start):
+def test_a_session_that_was_closed_is_not_back_after_a_restart(start):
     daemon = start()
-    closed, removed = join(daemon, cid=b""), join(daemon, cid=b"")
-    closed.secure.send_alert(dtls_client.WARNING, dtls_client.CLOSE_NOTIFY)
-    assert daemon.http("DELETE", f"/api/security/clients/{removed.endpoint}").status in (200, 204)
-    assert removed.secure.wait_alert()
-    shoal.wait_until(lambda: daemon.get(f"/api/clients/{closed.endpoint}/3/0/0").status >= 400)
-    time.sleep(0.3)  # nobody is told when that is stored
-    daemon.kill()
-    daemon.start()
-    for device in (closed, removed):
+    with join(daemon, cid=b"") as device:
+        device.secure.send_alert(dtls_client.WARNING, dtls_client.CLOSE_NOTIFY)
+        assert device.secure.wait_alert() == (dtls_client.WARNING, dtls_client.CLOSE_NOTIFY)
+        shoal.wait_until(lambda: daemon.get(f"/api/clients/{device.endpoint}/3/0/0").status >= 400)
+        time.sleep(0.3)  # nobody is told when that is stored
+        daemon.kill()
+        daemon.start()
         device.send(device.update_message(["lt=900"]))
         assert device.receive(0.3) is None
-        device.close()
+
+
+@pytest.mark.parametrize("cut", ["the credential", "its key"])
+def test_a_session_whose_credential_went_is_not_back_after_a_crash(start, cut):
+    """At the very moment at which the removal, or another key, was acknowledged."""
+    daemon = start()
+    with join(daemon, cid=b"") as device:
+        if cut == "its key":
+            credential(daemon, device.endpoint, device.identity, b"another key")
+        else:
+            assert daemon.http("DELETE", f"/api/security/clients/{device.endpoint}").status in (200, 204)
+        daemon.kill()
+        daemon.start()
+        device.send(device.update_message(["lt=900"]))
+        assert device.receive(0.3) is None
 
 
 def test_a_request_to_a_sleeping_device_waits_for_its_new_session(daemon, closing):

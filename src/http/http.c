@@ -321,6 +321,10 @@ static void shut_down(struct http *h)
 	close_handles(h);
 	if (h->daemon)
 		MHD_stop_daemon(h->daemon);
+	/* It does not tell the end of every request whose client left in the middle (seen with 0.9.75, a
+	 * chunked body and a half-closed connection). */
+	while (!list_empty(&h->requests))
+		request_free(container_of(h->requests.next, struct http_request, node));
 	h->daemon = NULL;
 	if (h->listen_fd >= 0)
 		close(h->listen_fd);

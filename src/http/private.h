@@ -137,6 +137,8 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection, con
 			       void **ctx);
 void request_completed(void *cls, struct MHD_Connection *connection, void **ctx,
 		       enum MHD_RequestTerminationCode why);
+/* Lets go of a request that MHD knows no more of. */
+void request_free(struct http_request *r);
 
 /* ---- routes.c ---- */
 

@@ -427,9 +427,13 @@ void request_completed(void *cls, struct MHD_Connection *connection, void **ctx,
 	(void)cls;
 	(void)connection;
 	(void)why;
-	if (!r)
-		return;
 	*ctx = NULL;
+	if (r)
+		request_free(r);
+}
+
+void request_free(struct http_request *r)
+{
 	request_abandon(r);
 	if (r->suspended)
 		http_unwatch(r->http, r);

@@ -849,9 +849,11 @@ def test_objectspecs_of_an_unknown_client(daemon):
 
 
 def test_the_servers_endpoint_is_told(daemon):
-    (endpoint,) = daemon.get("/api/server/endpoint").json
-    assert endpoint["uri"]["scheme"] == "coap" and endpoint["uri"]["port"] == daemon.coap_port
-    assert endpoint["uri"]["full"].startswith("coap://") and endpoint["description"]
+    endpoints = daemon.get("/api/server/endpoint").json
+    assert [(e["uri"]["scheme"], e["uri"]["port"]) for e in endpoints] == \
+        [("coap", daemon.coap_port), ("coaps", daemon.dtls_port)]
+    for endpoint in endpoints:
+        assert endpoint["uri"]["full"].startswith(endpoint["uri"]["scheme"] + "://") and endpoint["description"]
 
 
 def test_health_and_readiness(daemon):

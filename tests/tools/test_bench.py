@@ -37,7 +37,8 @@ def test_the_list_is_complete():
     assert listed.returncode == 0
     names = {line.split()[0] for line in listed.stdout.splitlines()}
     text = (BENCH / "README.md").read_text()
-    assert len(names) == 13
+    assert names >= {"echo_cpu_us", "update_cpu_ratio", "register_cpu_ratio", "notify_con_cpu_ratio", "bytes_per_device_plain",
+                     "start_100k_ms", "record_seal_ratio", "dtls_psk_library_cpu_us"}
     assert [name for name in names if f"`{name}`" not in text] == []
 
 

@@ -8,7 +8,6 @@ import pytest
 
 import coap_peer
 import dtls_client
-import secure_device
 import shoal
 from coap_peer import TEXT
 from dtls_client import APPLICATION, HANDSHAKE, TLS12_CID
@@ -320,17 +319,16 @@ def test_a_new_hello_at_the_address_of_a_session_leaves_it_alone(daemon, closing
 
 def test_identities_that_are_refused_are_told_apart(daemon, closing):
     endpoint = credential(daemon, coap_peer.unique("secure"))
-    stranger = f"stranger-{endpoint}"
-    with dtls_client.Client(daemon.dtls_port, stranger, secure_device.KEY) as client:
-        with pytest.raises(dtls_client.Alert) as unknown:
-            client.handshake()
-    with dtls_client.Client(daemon.dtls_port, f"id-{endpoint}", b"not the key") as client:
-        with pytest.raises(dtls_client.Alert) as wrong:
-            client.handshake()
-    assert unknown.value.description == dtls_client.UNKNOWN_PSK_IDENTITY
-    assert wrong.value.description == dtls_client.DECRYPT_ERROR
-    assert failures(daemon, stranger) == [("unknown_identity", 1)]
-    assert failures(daemon, f"id-{endpoint}") == [("wrong_key", 1)]
+    causes = {f"stranger-{endpoint}": ("unknown_identity", dtls_client.UNKNOWN_PSK_IDENTITY),
+              f"id-{endpoint}": ("wrong_key", dtls_client.DECRYPT_ERROR)}
+    for identity, (cause, alert) in causes.items():
+        with daemon.events() as events, dtls_client.Client(daemon.dtls_port, identity, b"not the key") as client:
+            with pytest.raises(dtls_client.Alert) as refused:
+                client.handshake()
+            assert refused.value.description == alert
+            told = events.wait("AUTH_FAILURE").data
+            assert (told["name"], told["cause"], told["address"]) == (identity, cause, f"127.0.0.1:{client.port}")
+        assert failures(daemon, identity) == [(cause, 1)]
     # The one who knows the key is not kept out by them.
     closing(SecureDevice(daemon.dtls_port, endpoint)).register()
 

@@ -265,6 +265,7 @@ static int start_server(struct node *n)
 
 	lwm2m_config_init(&config);
 	config.strict = set->strict;
+	config.shared_credentials = set->shared_credentials;
 	config.default_lifetime_s = (uint32_t)set->default_lifetime_s;
 	config.lifetime_grace_ms = (uint32_t)set->lifetime_grace_ms;
 	config.awake_ms = (uint32_t)set->awake_ms;

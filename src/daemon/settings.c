@@ -137,6 +137,12 @@ static const struct setting settings[] = {
 	 .help = "Refuse what the specification forbids even where devices in the field do it: a missing "
 		 "lwm2m or lt parameter, "
 		 "an Update from another address, and the like. For testing devices."},
+	{"lwm2m", "shared-credentials", 0, SETTING_BOOL, AT(shared_credentials), .fallback = "no",
+	 .help = "Let a credential register any endpoint that has none of its own, for fleets that share a "
+		 "key. "
+		 "Whoever has that key can be any of its devices, and removing it ends the session of its "
+		 "own "
+		 "endpoint alone."},
 	{"lwm2m", "default-lifetime", 0, SETTING_UINT, AT(default_lifetime_s), 1, UINT32_MAX, NULL, "86400",
 	 "SECONDS", "Lifetime of a device that registers without one."},
 	{"lwm2m", "lifetime-grace", 0, SETTING_DURATION, AT(lifetime_grace_ms), 0, 1 DAYS, NULL, "93s",

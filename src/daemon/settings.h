@@ -20,7 +20,7 @@ struct daemon_settings {
 	uint64_t dtls_mtu, dtls_retransmit_ms, dtls_age_ms, dtls_idle_ms, dtls_resumption_ms;
 	uint64_t dtls_unbound_max, dtls_handshakes_max, dtls_hellos_per_s, dtls_hellos_max_per_s;
 
-	bool strict;
+	bool strict, shared_credentials;
 	uint64_t default_lifetime_s, lifetime_grace_ms, awake_ms, devices_max, requests_max;
 
 	char *models_directory;

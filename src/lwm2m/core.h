@@ -70,7 +70,7 @@ struct incoming {
 	const struct coap_message *m;
 	uint64_t now_ms;
 	uint32_t hash;	      /* of datagram and source, for dedup memory */
-	bool asked;	      /* a plain Register of which it is known that its endpoint has no credentials */
+	bool asked;	      /* a Register of which it is known that its endpoint has no credentials */
 	bool secure;	      /* `from` is an association, ... */
 	uint64_t number;      /* ... and this the number of the record; */
 	struct address place; /* where the device is */
@@ -287,8 +287,8 @@ enum { SESSION_SEALED_MAX = 512 };
 bool incoming_is_of(const struct incoming *in, const struct device *d);
 /* The endpoint that the sender's credential is for. False: unknown, or without security. */
 bool incoming_claim(struct lwm2m_server *s, const struct incoming *in, struct span *endpoint);
-/* True if a plain Register has to wait until it is known whether its endpoint has credentials; it is then
- * handled again, or refused. */
+/* True if a Register that does not come by a credential of its endpoint has to wait until it is known whether
+ * there is one; it is then handled again, or refused. */
 bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct span endpoint);
 /* Whether the message came by another session than the device's. */
 bool incoming_is_new_session(const struct incoming *in, const struct device *d);

@@ -144,6 +144,9 @@ static uint8_t identify(struct lwm2m_server *s, const struct incoming *in, struc
 			q->endpoint = endpoint;
 			return 0;
 		}
+		/* Not twice by one session: whose it is has been decided. */
+		if (s->config.shared_credentials && !device_find_address(s, in->from))
+			return 0;
 		security->mismatch(security->ctx, in->from, q->endpoint);
 		*diagnostic = "the credential is for another endpoint";
 		return COAP_BAD_REQUEST;

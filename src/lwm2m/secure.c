@@ -50,10 +50,13 @@ bool incoming_is_of(const struct incoming *in, const struct device *d)
 	       (incoming_claim(s, in, &endpoint) && span_equal(endpoint, device_endpoint(d)));
 }
 
-/* A Register without security, kept while the store is asked about its endpoint. */
+/* A Register that does not come by a credential of its endpoint, kept while the store is asked whether there
+ * is one. */
 struct unguarded {
 	struct lwm2m_server *server;
-	struct address from;
+	struct address from, place;
+	bool secure;
+	uint64_t number;
 	uint32_t hash;
 	size_t datagram_len, payload_len;
 	uint8_t bytes[]; /* the datagram, then the payload, which may have come in blocks before it */
@@ -65,7 +68,9 @@ static void guard_known(void *arg, enum lwm2m_guard guard)
 	struct lwm2m_server *s = u->server;
 	struct coap_message m;
 	struct incoming in = {.from = &u->from,
-			      .place = u->from,
+			      .place = u->place,
+			      .secure = u->secure,
+			      .number = u->number,
 			      .datagram = span_of(u->bytes, u->datagram_len),
 			      .m = &m,
 			      .hash = u->hash,
@@ -79,7 +84,7 @@ static void guard_known(void *arg, enum lwm2m_guard guard)
 		if (guard == LWM2M_UNGUARDED)
 			register_handle(s, &in);
 		else
-			reply_refusal(s, &in, COAP_BAD_REQUEST, "this endpoint registers with security");
+			reply_refusal(s, &in, COAP_BAD_REQUEST, "this endpoint has a credential of its own");
 	}
 	free(u);
 }
@@ -89,8 +94,9 @@ bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct sp
 	enum { ASKED_MAX = 4096 };
 	const struct lwm2m_security *security = security_of(s);
 	struct unguarded *u;
+	struct span own;
 
-	if (!security || in->secure || in->asked)
+	if (!security || in->asked || (incoming_claim(s, in, &own) && span_equal(own, endpoint)))
 		return false;
 	if (s->guards_asked >= ASKED_MAX)
 		return true;
@@ -99,6 +105,9 @@ bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct sp
 		return true;
 	*u = (struct unguarded){.server = s,
 				.from = *in->from,
+				.place = in->place,
+				.secure = in->secure,
+				.number = in->number,
 				.hash = in->hash,
 				.datagram_len = in->datagram.len,
 				.payload_len = in->m->payload.len};

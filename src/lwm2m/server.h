@@ -68,6 +68,7 @@ struct lwm2m_host {
 
 struct lwm2m_config {
 	bool strict; /* refuse what the specification forbids even where devices in the field do it */
+	bool shared_credentials; /* a credential may register any endpoint that has none of its own (S13) */
 	uint32_t default_lifetime_s; /* a Register without lt: 86400 */
 	uint32_t lifetime_grace_ms;  /* added to the lifetime before a device expires: 93000 */
 	uint32_t awake_ms; /* a queue-mode device is awake for this long after its last message: 93000 */

@@ -553,6 +553,34 @@ static void a_register_in_blocks_is_asked_about_as_a_whole(void **state)
 	bench_free(b);
 }
 
+static void a_shared_credential_registers_who_has_none(void **state)
+{
+	struct layer l;
+	struct bench *b = bench_new();
+
+	(void)state;
+	bench_free(b);
+	b = secure_bench(&l);
+	b->config.shared_credentials = true;
+	bench_restart(b);
+	l.guards = true;
+	speak_by(b, &l, 0, "fleet");
+	bench_request(b, COAP_POST, 1, "/rd", QUERY, "</3/0>");
+	l.guard_done(l.guard_arg, LWM2M_GUARDED);
+	bench_expect(b, 1, COAP_BAD_REQUEST);
+	bench_request(b, COAP_POST, 2, "/rd", QUERY, "</3/0>");
+	snprintf(l.associations[0].endpoint, sizeof(l.associations[0].endpoint),
+		 "dev-1"); /* that is whose it becomes */
+	l.guard_done(l.guard_arg, LWM2M_UNGUARDED);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_CREATED);
+	assert_true(registration_of(b).secure);
+	assert_true(l.associations[0].bound);
+	bench_request(b, COAP_POST, 3, "/rd", "ep=dev-2&lt=300&lwm2m=1.1", "</3/0>"); /* but one alone */
+	bench_expect(b, 3, COAP_BAD_REQUEST);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +588,7 @@ int main(void)
 		cmocka_unit_test(without_security_an_endpoint_is_needed),
 		cmocka_unit_test(who_has_a_credential_does_not_register_without),
 		cmocka_unit_test(a_register_in_blocks_is_asked_about_as_a_whole),
+		cmocka_unit_test(a_shared_credential_registers_who_has_none),
 		cmocka_unit_test(nobody_else_speaks_for_a_device),
 		cmocka_unit_test(a_notification_needs_the_session_too),
 		cmocka_unit_test(a_new_session_takes_over_when_it_is_stored),

@@ -16,6 +16,7 @@ enum {
 	WAITING_BYTES = 8 << 10, /* records that arrive while a job runs */
 	RECHECK_MS = 10000,	 /* for the credential of a session that was resumed */
 	TOKENS_PER_HELLO = 1000,
+	STALE_MS = 5000, /* an attempt of this age makes room for another, if there is none */
 };
 
 struct waiting {
@@ -31,6 +32,8 @@ struct dtls_job {
 };
 
 struct attempt {
+	struct list node; /* in endpoint->attempts_by_age */
+	uint64_t began_ms;
 	struct dtls_endpoint *endpoint;
 	struct dtls_handshake *handshake;
 	struct address peer;
@@ -102,6 +105,7 @@ static void attempt_end(struct attempt *a)
 	struct dtls_endpoint *e = a->endpoint;
 
 	timer_cancel(e->timers, &a->timer);
+	list_remove(&a->node);
 	map_remove(&e->attempts_by_address, peer_hash(e, &a->peer), a);
 	map_remove(&e->attempts_by_ticket, (uint32_t)a->ticket, a);
 	e->stats.handshakes--;
@@ -153,6 +157,8 @@ static struct attempt *attempt_new(struct dtls_endpoint *e, const struct address
 		discard(a);
 		return NULL;
 	}
+	a->began_ms = now_ms;
+	list_append(&e->attempts_by_age, &a->node);
 	e->stats.handshakes++;
 	return a;
 }
@@ -162,6 +168,7 @@ void attempts_init(struct dtls_endpoint *e)
 	pool_init(&e->attempts, sizeof(struct attempt), e->config.handshakes_max);
 	map_init(&e->attempts_by_address);
 	map_init(&e->attempts_by_ticket);
+	list_init(&e->attempts_by_age);
 }
 
 void attempts_deinit(struct dtls_endpoint *e)
@@ -519,6 +526,23 @@ static struct bucket *bucket_of(struct dtls_endpoint *e, const struct address *f
 	return &e->buckets[endpoint_hash(e, span_of(from->ip, from->family == 4 ? 3 : 7)) % BUCKETS];
 }
 
+/* Whoever has cookies for many addresses and goes no further holds no place for long. */
+static void make_room(struct dtls_endpoint *e, uint64_t now_ms)
+{
+	if (e->attempts.used < e->attempts.limit)
+		return;
+	list_for_each_safe (node, &e->attempts_by_age) {
+		struct attempt *a = container_of(node, struct attempt, node);
+
+		if (now_ms < a->began_ms + STALE_MS)
+			return;
+		if (a->computing)
+			continue;
+		attempt_end(a);
+		return;
+	}
+}
+
 static void verified(struct dtls_endpoint *e, const struct address *from, const struct dtls_record *record,
 		     const struct dtls_prestate *prestate, const struct dtls_client_hello *hello,
 		     uint64_t now_ms)
@@ -537,6 +561,7 @@ static void verified(struct dtls_endpoint *e, const struct address *from, const 
 	}
 	if (a)
 		attempt_end(a);
+	make_room(e, now_ms);
 	a = attempt_new(e, from, prestate, hello, now_ms);
 	if (!a) {
 		e->stats.hellos_limited++;

@@ -60,6 +60,7 @@ struct dtls_endpoint {
 	struct pool attempts;
 	struct map attempts_by_address;
 	struct map attempts_by_ticket;
+	struct list attempts_by_age; /* the oldest first */
 	uint64_t tickets;
 	size_t computing; /* jobs that run */
 	struct bucket buckets[BUCKETS];

@@ -458,6 +458,10 @@ static void handshakes_are_capped(void **state)
 		start(w, device_new(w, i, "id", key));
 	assert_int_equal(stats_of(w).handshakes, 2);
 	assert_int_equal(stats_of(w).hellos_limited, 2);
+	/* Who goes no further makes room. */
+	pass_slowly(w, 9000);
+	assert_int_equal(stats_of(w).handshakes, 2);
+	assert_int_equal(w->asked, 4);
 	world_free(w);
 }
 

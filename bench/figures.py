@@ -192,6 +192,81 @@ class Figures:
     def start_100k_ms(self):
         return self.many_devices()[1]
 
+    # ---- DTLS ----
+
+    def prepare_secure(self, stage, name, rows):
+        """A server that knows these devices, and a generator that plays them."""
+        server, load = stage.server(name), stage.load()
+        server.import_credentials(rows)
+        load.aim(server.secure())
+        load(f"secure {1 if rows[0][1] == 'psk' else 2}")
+        return server, load
+
+    @functools.cache
+    def update_by_transport(self):
+        """CPU per Update, plain and by DTLS, at the same rate, in turns."""
+        set = self.settings
+        rate = self.update()["rate"] / 2
+        with harness.Stage(self.programs) as stage:
+            plain, plain_load = self.prepare(stage, "plain", set.devices)
+            server, load = self.prepare_secure(stage, "dtls", harness.psk_rows(set.devices))
+            load(f"register {set.devices}")
+            found = {"plain": [], "DTLS": []}
+            for _ in range(set.pairs):
+                for name, which, target in (("plain", plain_load, plain), ("DTLS", load, server.secure())):
+                    sample = offer(which, target, "update", rate, set.seconds, set.burst)
+                    say(f"update, {name}, {rate:.0f}/s: {sample}")
+                    found[name].append(sample.cpu_us)
+            if set.perf:
+                self.profile(load, server.secure(), "update", rate)
+        return median(found["plain"]), median(found["DTLS"])
+
+    def dtls_update_cpu_ratio(self):
+        plain, dtls = self.update_by_transport()
+        say(f"update: plain {plain:.2f} us, DTLS {dtls:.2f} us")
+        return dtls / plain
+
+    def handshake(self, rows, rate):
+        """CPU of shoald per handshake, which is all that it does meanwhile; beside it the echo's per datagram."""
+        set = self.settings
+        with harness.Stage(self.programs) as stage:
+            echo = stage.echo()
+            server, load = self.prepare_secure(stage, "a", rows)
+            load(f"register {len(rows)}")
+            shoald, _ = self.measure(load, server.secure(), None, "handshake", rate, set.pairs)
+            # The echo has no handshakes: an Update's datagram, at the same rate.
+            reference = offer(load, echo, "update", rate, set.seconds, set.burst)
+            say(f"update, {rate:.0f}/s, echo: {reference}")
+            say(f"handshake, {rate:.0f}/s: {shoald:.2f} us, as much as {shoald / reference.cpu_us:.1f} datagrams of the echo")
+            if set.perf:
+                self.profile(load, server.secure(), "handshake", rate)
+        return shoald
+
+    def dtls_psk_handshake_cpu_us(self):
+        return self.handshake(harness.psk_rows(self.settings.few), self.settings.handshakes)
+
+    def dtls_ecdsa_handshake_cpu_us(self):
+        return self.handshake(harness.raw_key_rows(self.programs, self.settings.raw_keys), self.settings.certified)
+
+    def bytes_per_device_dtls(self):
+        """Memory of a server with many sessions, which are idle."""
+        set = self.settings
+        with harness.Stage(self.programs) as stage:
+            server, load = self.prepare_secure(stage, "a", harness.psk_rows(set.many))
+            time.sleep(set.settle_s)
+            memory = [harness.memory_bytes(server.pid)["RssAnon"]]
+            for count in (set.many // 2, set.many):
+                load(f"register {count}")
+                time.sleep(set.settle_s)
+                memory.append(harness.memory_bytes(server.pid)["RssAnon"])
+            after = server.metrics()
+            if after["shoal_dtls_associations"] != set.many:
+                raise Failure(f"{after['shoal_dtls_associations']:.0f} sessions are there, not {set.many}")
+            say(f"memory, {set.many} devices of two links with DTLS: RssAnon {memory[0] >> 10} KiB before, {memory[2] >> 10} after; "
+                f"{(memory[2] - memory[1]) / (set.many - set.many // 2):.0f} bytes for each of the second half; "
+                f"the store's file has {after['shoal_store_file_bytes'] / set.many:.0f} bytes each")
+            return (memory[2] - memory[0]) / set.many
+
     # ---- codecs ----
 
     @functools.cache
@@ -249,6 +324,10 @@ TABLE = {
     "update_cpu_us_100k": ("us", "... with 100,000, at the same rate"),
     "bytes_per_device_plain": ("bytes", "memory per registered device (RssAnon), of 100,000 with two links"),
     "start_100k_ms": ("ms", "from exec to ready with 100,000 devices in the store"),
+    "bytes_per_device_dtls": ("bytes", "memory per registered device with a DTLS session (RssAnon), of 100,000 with two links"),
+    "dtls_update_cpu_ratio": ("ratio", "CPU per Update by DTLS with connection ids, to that of a plain Update at the same rate"),
+    "dtls_psk_handshake_cpu_us": ("us", "CPU of shoald per handshake by PSK, with all that belongs to it"),
+    "dtls_ecdsa_handshake_cpu_us": ("us", "... with raw public keys (P-256) of both sides"),
     "senml_cbor_decode_ratio": ("ratio", "decoding /3/0 in SenML CBOR, to libcbor's stream decoder with empty callbacks"),
     "tlv_decode_ns": ("ns", "decoding /3/0 in TLV"),
     "record_seal_ratio": ("ratio", "protecting a record of 64 bytes by AES_128_CCM_8 with a connection id, to nettle's CCM alone"),

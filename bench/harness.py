@@ -8,6 +8,7 @@ is removed, and ports are whatever the kernel gives.
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -22,7 +23,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-READY = re.compile(r' ready .*coap="[^"]*:(\d+)" dtls="[^"]*" http="[^"]*:(\d+)" devices=(\d+)')
+READY = re.compile(r' ready .*coap="[^"]*:(\d+)" dtls="[^"]*:(\d+)" http="[^"]*:(\d+)" devices=(\d+)')
 START_TIMEOUT = 60
 
 
@@ -95,7 +96,7 @@ class Server:
     def __init__(self, programs, folder):
         self.folder = folder
         command = [programs / "src/daemon/shoald", "--coap-listen", "[::]:0", "--dtls-listen", "[::]:0",
-                   "--http-listen", "127.0.0.1:0", "--store-url", f"lmdb:{folder}/store", "--lwm2m-devices-max", "4000000"]
+                   "--dtls-hello-rate", "0", "--http-listen", "127.0.0.1:0", "--http-body-max", "64M", "--store-url", f"lmdb:{folder}/store", "--lwm2m-devices-max", "4000000"]
         began = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True, cwd=folder, preexec_fn=die_with_parent)
@@ -109,7 +110,7 @@ class Server:
             self.kill()
             raise Failure("shoald did not start:\n" + "".join(self.lines[-20:]))
         self.start_ms = (self.ready_at - began) * 1000
-        self.port, self.http_port, self.devices = (int(x) for x in self.found.groups())
+        self.port, self.dtls_port, self.http_port, self.devices = (int(x) for x in self.found.groups())
 
     def _read(self):
         for line in self.process.stderr:
@@ -134,10 +135,31 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def secure(self):
+        """The same server, by its port for DTLS."""
+        return Secure(self)
+
+    def import_credentials(self, rows):
+        """Rows of endpoint, mode, identity, key."""
+        text = "endpoint,mode,identity,key\n" + "".join(",".join(row) + "\n" for row in rows)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}/api/security/clients/import", text.encode(),
+                                         {"Content-Type": "text/csv"})
+        with urllib.request.urlopen(request, timeout=600) as answer:
+            report = json.load(answer)
+        if report["refused"]:
+            raise Failure(f"credentials were refused: {report['refused'][0]}")
+
     def metrics(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=30) as answer:
             page = answer.read().decode()
         return {name: float(value) for name, value in re.findall(r"^(\w+) ([0-9.e+]+)$", page, re.MULTILINE)}
+
+
+class Secure:
+    """What `offer` needs of a server, by DTLS."""
+
+    def __init__(self, server):
+        self.server, self.pid, self.port, self.metrics = server, server.pid, server.dtls_port, server.metrics
 
 
 class Echo:
@@ -232,6 +254,29 @@ def dropped(*ports):
     return [found.get(port, 0) for port in ports]
 
 
+# ---- credentials of the generator's devices (secure.h) ----
+
+KEY = b"bench of a fleet"
+
+
+def endpoint(device):
+    return f"urn:imei:{device:015}"
+
+
+def psk_rows(count):
+    return [(endpoint(i), "psk", endpoint(i), KEY.hex()) for i in range(count)]
+
+
+def raw_key_rows(programs, count):
+    """shoal-sim derives keys as the generator does, under names of its own."""
+    written = subprocess.run([programs / "src/sim/shoal-sim", "--count", str(count), "--prefix", "bench", "--raw-keys", KEY.hex(),
+                              "--write-credentials", "-"], capture_output=True, text=True)
+    if written.returncode:
+        raise Failure(written.stderr)
+    keys = [line.split(",")[3] for line in written.stdout.splitlines()[1:]]
+    return [(endpoint(i), "rpk", "", key) for i, key in enumerate(keys)]
+
+
 # ---- a figure's surroundings ----
 
 def clean_up():
@@ -322,7 +367,7 @@ SILENT = {"notify-non": "shoal_notifications_total"}
 
 def offer(load, target, operation, rate, seconds, burst):
     """One offer to shoald or to the echo."""
-    shoald = isinstance(target, Server)
+    shoald = not isinstance(target, Echo)
     load.aim(target)
     before = target.metrics() if shoald else {}
     drops = dropped(target.port, load.port)

@@ -7,11 +7,12 @@
  *
  *   shoald PORT PID                              talk to this server from now on
  *   echo PORT PID                                ... or to this reference, as the same devices
+ *   secure MODE                                  1: by DTLS with PSK, 2: with raw public keys, 0: plain CoAP
  *   rest PORT CONNECTIONS                        connect to the northbound interface
  *   register COUNT                               register devices until there are COUNT
  *   observe                                      have /3/0/9 of all of them observed
  *   offer OPERATION RATE SECONDS BURST           update, register, register-again, notify-con, notify-non,
- * read
+ *                                                read, handshake
  *
  * What is measured, when and how often is the caller's (bench/run).
  */
@@ -57,6 +58,13 @@ static int command_rest(struct bench *b, const double *numbers, const struct ope
 	if (numbers[1] < 1 || numbers[1] > REST_CONNECTIONS_MAX)
 		return -EINVAL;
 	return rest_open((uint16_t)numbers[0], (unsigned)numbers[1], &b->rest);
+}
+
+static int command_secure(struct bench *b, const double *numbers, const struct operation *o, const char **why)
+{
+	(void)o;
+	*why = "no such mode";
+	return numbers[0] < 0 || numbers[0] > SECURE_RAW_KEY ? -EINVAL : secure_all(b, (unsigned)numbers[0]);
 }
 
 static int command_register(struct bench *b, const double *numbers, const struct operation *o,
@@ -107,6 +115,7 @@ static const struct command commands[] = {
 	{"shoald", "nn", command_server}, {"echo", "nn", command_echo},
 	{"rest", "nn", command_rest},	  {"register", "n", command_register},
 	{"observe", "", command_observe}, {"offer", "snnn", command_offer},
+	{"secure", "n", command_secure},
 };
 
 /* The words behind the command's name. */
@@ -165,6 +174,7 @@ int main(void)
 	while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin))
 		obey(&b, line);
 	b.rest = rest_free(b.rest);
+	b.secure = secure_free(b.secure);
 	air_free(b.air);
 	fleet_deinit(&b.fleet);
 	return 0;

@@ -34,7 +34,13 @@ static const struct operation operations[] = {
 	{"notify-con", fleet_notify_con, .observed = true},
 	{"notify-non", fleet_notify_non, .observed = true, .silent = true},
 	{"read", NULL, .fresh = false},
+	{"handshake", NULL, .handshake = true},
 };
+
+static bool is_read(const struct operation *o)
+{
+	return !o->message && !o->handshake;
+}
 
 const struct operation *operation_find(const char *name)
 {
@@ -70,10 +76,42 @@ static int cpu_ns(pid_t pid, uint64_t *out)
 	return -err;
 }
 
+static uint64_t now_ms(void)
+{
+	return now_ns() / 1000000;
+}
+
+/* ---- what goes out ---- */
+
+/* The echo knows nothing of sessions. */
+static bool is_secure(const struct bench *b)
+{
+	return b->secure && !b->echo;
+}
+
+static void put(struct bench *b, uint32_t device, struct span message)
+{
+	if (is_secure(b)) {
+		(void)secure_send(b->secure, device, message);
+		return;
+	}
+	memcpy(air_next(b->air), message.data, message.len);
+	air_send(b->air, device, message.len);
+}
+
+static void say(struct bench *b, uint32_t device, fleet_message *message)
+{
+	uint8_t out[AIR_DATAGRAM_MAX];
+
+	put(b, device, span_of(out, message(&b->fleet, device, out)));
+}
+
 /* ---- what comes in ---- */
 
 struct intake {
 	struct bench *b;
+	uint64_t at_ns;	  /* when the datagram that is looked at arrived: CLOCK_MONOTONIC */
+	bool registering; /* a handshake is followed by a Register */
 	struct tally *t;
 	struct rest *rest; /* NULL: not needed */
 	uint64_t real_ns;  /* CLOCK_REALTIME minus CLOCK_MONOTONIC */
@@ -99,26 +137,91 @@ static enum fleet_input echoed(struct span datagram, uint16_t *mid)
 	return r.failed ? FLEET_STRAY : FLEET_ANSWER;
 }
 
-static void take_datagram(struct intake *in, const struct air_datagram *datagram)
+/* What the device said with this message id is answered. */
+static void land(struct intake *in, uint32_t device, uint16_t mid, bool good)
+{
+	struct flight *flight = fleet_flight(&in->b->fleet.devices[device], mid);
+
+	if (flight->mid != mid || flight->round != in->b->round) {
+		in->t->stray++;
+		return;
+	}
+	flight->round = 0;
+	count_answer(in, flight->due_ns, in->at_ns, good);
+}
+
+/* Of plain CoAP or from a session. */
+static void take_message(struct intake *in, uint32_t device, struct span message)
 {
 	struct bench *b = in->b;
+	uint8_t out[AIR_DATAGRAM_MAX];
 	size_t len = 0;
 	uint16_t mid;
-	enum fleet_input what = b->echo ? echoed(datagram->data, &mid)
-					: fleet_input(&b->fleet, datagram->device, datagram->data, &mid,
-						      air_next(b->air), &len);
-	struct flight *flight = what == FLEET_ANSWER || what == FLEET_REFUSAL
-					? fleet_flight(&b->fleet.devices[datagram->device], mid)
-					: NULL;
+	enum fleet_input what =
+		b->echo ? echoed(message, &mid) : fleet_input(&b->fleet, device, message, &mid, out, &len);
 
-	if (what == FLEET_REQUEST) {
-		air_send(b->air, datagram->device, len);
-	} else if (!flight || flight->mid != mid || flight->round != b->round) {
+	if (what == FLEET_REQUEST)
+		put(b, device, span_of(out, len));
+	else if (what == FLEET_STRAY)
 		in->t->stray++;
+	else
+		land(in, device, mid, what == FLEET_ANSWER);
+}
+
+static void take_datagram(struct intake *in, const struct air_datagram *datagram)
+{
+	in->at_ns = datagram->at_ns - in->real_ns;
+	if (is_secure(in->b))
+		secure_input(in->b->secure, datagram->device, datagram->data, now_ms());
+	else
+		take_message(in, datagram->device, datagram->data);
+}
+
+/* ---- sessions ---- */
+
+static void on_wire(void *ctx, uint32_t device, struct span datagram)
+{
+	struct bench *b = ctx;
+
+	if (datagram.len > AIR_DATAGRAM_MAX)
+		return;
+	memcpy(air_next(b->air), datagram.data, datagram.len);
+	air_send(b->air, device, datagram.len);
+}
+
+static void on_message(void *ctx, uint32_t device, struct span message)
+{
+	take_message(((struct bench *)ctx)->intake, device, message);
+}
+
+static void on_handshake(void *ctx, uint32_t device, bool good)
+{
+	struct bench *b = ctx;
+	struct device *d = &b->fleet.devices[device];
+
+	if (good && b->intake->registering) {
+		d->mid--; /* the handshake departed under the number of the Register */
+		say(b, device, fleet_register);
 	} else {
-		flight->round = 0;
-		count_answer(in, flight->due_ns, datagram->at_ns - in->real_ns, what == FLEET_ANSWER);
+		land(b->intake, device, d->mid, good);
 	}
+}
+
+int secure_all(struct bench *b, unsigned mode)
+{
+	static const struct secure_host host = {.send = on_wire, .input = on_message, .done = on_handshake};
+
+	b->secure = secure_free(b->secure);
+	if (mode > SECURE_RAW_KEY)
+		return -EINVAL;
+	return mode ? secure_new((enum secure_mode)mode, &host, b, now_ms(), &b->secure) : 0;
+}
+
+/* Begins a handshake, which is under way like a message. */
+static int shake_hands(struct bench *b, uint32_t device)
+{
+	b->fleet.devices[device].mid++;
+	return secure_start(b->secure, device, now_ms());
 }
 
 static void take_http(void *ctx, uint64_t due_ns, bool good)
@@ -136,6 +239,8 @@ static int receive(struct intake *in)
 		for (size_t i = 0; i < count; i++)
 			take_datagram(in, &batch[i]);
 	} while (count == AIR_BATCH);
+	if (is_secure(in->b))
+		secure_advance(in->b->secure, now_ms());
 	in->t->not_sent += air_flush(in->b->air);
 	return in->rest ? rest_receive(in->rest, take_http, in) : 0;
 }
@@ -158,6 +263,7 @@ static void begin(struct bench *b, struct intake *in, struct tally *t, struct re
 	*in = (struct intake){.b = b, .t = t, .rest = rest, .last_ns = now_ns()};
 	in->real_ns = clock_ns(CLOCK_REALTIME) - now_ns();
 	b->round++;
+	b->intake = in;
 }
 
 /* ---- offers ---- */
@@ -173,12 +279,17 @@ static void depart(struct intake *in, uint32_t device, uint64_t due_ns)
 	*flight = (struct flight){due_ns, in->b->round, d->mid};
 }
 
-static void send_datagram(struct bench *b, const struct offer *o, struct intake *in, uint64_t due_ns)
+static int send_datagram(struct bench *b, const struct offer *o, struct intake *in, uint64_t due_ns)
 {
 	uint32_t device = o->operation->fresh ? b->fresh++ : fleet_pick(&b->fleet);
+	int err = 0;
 
-	air_send(b->air, device, o->operation->message(&b->fleet, device, air_next(b->air)));
+	if (o->operation->handshake)
+		err = shake_hands(b, device);
+	else
+		say(b, device, o->operation->message);
 	depart(in, device, due_ns);
+	return err;
 }
 
 static int send_read(struct bench *b, struct intake *in, uint64_t due_ns)
@@ -201,8 +312,8 @@ static int send_due(struct bench *b, const struct offer *o, struct intake *in, u
 	for (unsigned i = 0; err == 0 && i < CATCH_UP && t->sent < due; i++) {
 		uint64_t due_ns = began_ns + (uint64_t)((double)t->sent / o->rate * (double)SECOND);
 
-		if (o->operation->message)
-			send_datagram(b, o, in, due_ns);
+		if (!is_read(o->operation))
+			err = send_datagram(b, o, in, due_ns);
 		else if (rest_idle(b->rest) == 0)
 			return 0;
 		else
@@ -217,7 +328,7 @@ static int offer_until(struct bench *b, const struct offer *o, struct intake *in
 {
 	struct tally *t = in->t;
 	uint64_t total = (uint64_t)(o->rate * o->seconds), end_ns = began_ns + (uint64_t)(o->seconds * 1e9);
-	bool read = !o->operation->message;
+	bool read = is_read(o->operation);
 	int err = 0;
 
 	for (uint64_t now = began_ns; err == 0 && now < end_ns && t->sent < total; now = now_ns()) {
@@ -247,7 +358,7 @@ static int drain(const struct offer *o, struct intake *in)
 
 	in->last_ns = now_ns();
 	while (err == 0 && (in->outstanding || silent) && now_ns() < in->last_ns + DRAIN_NS) {
-		sleep_until(in, now_ns() + TICK_NS, !o->operation->message);
+		sleep_until(in, now_ns() + TICK_NS, is_read(o->operation));
 		err = receive(in);
 	}
 	return err;
@@ -260,7 +371,9 @@ static int check(const struct bench *b, const struct operation *o, const char **
 		*why = "no device is registered";
 	else if (o->observed && (!b->fleet.count || !b->fleet.devices[0].observed.len))
 		*why = "the devices are not observed";
-	else if (!o->message && (!b->rest || b->echo))
+	else if (o->handshake && !is_secure(b))
+		*why = "the devices do not speak DTLS";
+	else if (is_read(o) && (!b->rest || b->echo))
 		*why = "there is no connection to the northbound interface";
 	else
 		return 0;
@@ -274,7 +387,7 @@ int offer_run(struct bench *b, const struct offer *o, struct tally *t, const cha
 	struct intake in;
 	int err = check(b, o->operation, why);
 
-	begin(b, &in, t, o->operation->message ? NULL : b->rest);
+	begin(b, &in, t, is_read(o->operation) ? b->rest : NULL);
 	if (err == 0 && o->operation->fresh && b->fresh + (uint64_t)(o->rate * o->seconds) >= AIR_DEVICES_MAX)
 		err = -EOVERFLOW;
 	if (err == 0)
@@ -296,28 +409,38 @@ int offer_run(struct bench *b, const struct offer *o, struct tally *t, const cha
 
 /* ---- closed loops ---- */
 
-static void send_register(struct intake *in, uint32_t device)
+static int send_register(struct intake *in, uint32_t device)
 {
 	struct bench *b = in->b;
+	int err = 0;
 
-	air_send(b->air, device, fleet_register(&b->fleet, device, air_next(b->air)));
+	if (is_secure(b) && !secure_is_ready(b->secure, device))
+		err = shake_hands(b, device);
+	else
+		say(b, device, fleet_register);
 	depart(in, device, now_ns());
+	return err;
 }
 
 /* What was sent a while ago and not answered. */
-static void repeat_registers(struct intake *in, uint32_t behind)
+static int repeat_registers(struct intake *in, uint32_t behind)
 {
 	const struct bench *b = in->b;
 
-	for (uint32_t i = b->fleet.count; i < behind; i++) {
+	int err = 0;
+
+	for (uint32_t i = b->fleet.count; err == 0 && i < behind; i++) {
 		struct device *d = &b->fleet.devices[i];
 		const struct flight *flight = fleet_flight(d, d->mid);
 
 		if (flight->round != b->round || flight->due_ns + AGAIN_NS > now_ns())
 			continue;
-		d->mid--; /* the same message */
-		send_register(in, i);
+		if (is_secure(b) && secure_is_busy(b->secure, i))
+			continue; /* it repeats its flights itself */
+		d->mid--;	  /* the same message */
+		err = send_register(in, i);
 	}
+	return err;
 }
 
 static int stalled(const struct intake *in, const char *what, const char **why)
@@ -339,16 +462,18 @@ int register_all(struct bench *b, uint32_t count, const char **why)
 
 	*why = "devices are not registered";
 	begin(b, &in, &t, NULL);
+	in.registering = true;
 	while (err == 0 && (next < count || in.outstanding)) {
-		while (next < count && in.outstanding < WINDOW)
-			send_register(&in, next++);
-		if (now_ns() > again_ns) {
-			repeat_registers(&in, next);
+		while (err == 0 && next < count && in.outstanding < WINDOW)
+			err = send_register(&in, next++);
+		if (err == 0 && now_ns() > again_ns) {
+			err = repeat_registers(&in, next);
 			again_ns = now_ns() + AGAIN_NS;
 		}
 		t.not_sent += air_flush(b->air);
 		sleep_until(&in, now_ns() + TICK_NS, true);
-		err = receive(&in);
+		if (err == 0)
+			err = receive(&in);
 		if (err == 0)
 			err = stalled(&in, "a Register was refused", why);
 	}

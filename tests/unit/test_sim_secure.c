@@ -217,7 +217,7 @@ static void open_endpoint(struct world *w, bool cid)
 	dtls_endpoint_set_cookie_keys(w->endpoint, &keys);
 }
 
-static struct world *world_new(bool cid)
+static struct world *world_with(bool cid, uint64_t send_ms)
 {
 	struct dtls_context_options server = {
 		.role = DTLS_SERVER, .credentials = DTLS_WITH_PSK, .connection_ids = cid};
@@ -230,6 +230,7 @@ static struct world *world_new(bool cid)
 	w->b.carry = carry;
 	w->b.options.psk = psk;
 	w->b.options.coaps = true;
+	w->b.options.send_ms = send_ms;
 	w->b.options.own_cid_len = cid ? 3 : -1;
 	assert_int_equal(address_parse("192.0.2.1:5000", &w->device), 0);
 	assert_int_equal(credentials_new(&w->b.options, stderr, &w->credentials), 0);
@@ -243,6 +244,11 @@ static struct world *world_new(bool cid)
 	assert_int_equal(device_init(&w->b.device, &w->b.sim, 0), 0);
 	device_start(&w->b.device, w->b.now_ms + 1);
 	return w;
+}
+
+static struct world *world_new(bool cid)
+{
+	return world_with(cid, 0);
 }
 
 static void world_free(struct world *w)
@@ -418,6 +424,26 @@ static void test_an_unreachable_server_is_asked_with_pauses(void **state)
 	world_free(w);
 }
 
+/* What a device wants to say meanwhile does not make it ask more often. */
+static void test_a_registered_device_pauses_between_handshakes(void **state)
+{
+	struct world *w = world_with(true, SECOND);
+
+	(void)state;
+	pass(w, 1000);
+	accept_register(&w->b);
+	w->unknown = true;
+	dtls_endpoint_drop(w->endpoint, &w->association, true);
+	pump(w);
+	pass(w, 20 * SECOND); /* at 1 s, then after 5 s and 10 s */
+	assert_in_range(stats(w)->handshakes_failed[DTLS_UNKNOWN_IDENTITY], 2, 4);
+	assert_int_equal(w->b.device.state, DEVICE_REGISTERED);
+	w->unknown = false;
+	pass(w, 40 * SECOND);
+	assert_int_equal(stats(w)->handshakes, 2);
+	world_free(w);
+}
+
 static void test_a_reboot_forgets_the_session(void **state)
 {
 	struct world *w = registered(true);
@@ -474,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_a_refused_device_tries_again_and_is_told_why),
 		cmocka_unit_test(test_a_session_that_the_server_ends_is_replaced),
 		cmocka_unit_test(test_an_unreachable_server_is_asked_with_pauses),
+		cmocka_unit_test(test_a_registered_device_pauses_between_handshakes),
 		cmocka_unit_test(test_a_reboot_forgets_the_session),
 		cmocka_unit_test(test_the_end_is_told_if_wanted),
 		cmocka_unit_test(test_the_end_finds_a_lost_session),

@@ -19,7 +19,8 @@
 #define SECOND 1000000000ULL
 
 enum {
-	WINDOW = 512,		  /* of a closed loop */
+	WINDOW = 512,		  /* of a closed loop ... */
+	HANDSHAKES = 64,	  /* ... with handshakes: some 11 KiB of the server's memory each */
 	AGAIN_NS = 1000000000,	  /* a closed loop repeats what was not answered for so long */
 	GIVE_UP_NS = 20000000,	  /* times 1000: a closed loop without any progress */
 	DRAIN_NS = 400000000,	  /* after an offer, for what is under way */
@@ -455,7 +456,7 @@ static int stalled(const struct intake *in, const char *what, const char **why)
 int register_all(struct bench *b, uint32_t count, const char **why)
 {
 	uint64_t again_ns = now_ns() + AGAIN_NS;
-	uint32_t next = b->fleet.count;
+	uint32_t next = b->fleet.count, window = is_secure(b) ? HANDSHAKES : WINDOW;
 	struct intake in;
 	struct tally t;
 	int err = 0;
@@ -464,7 +465,7 @@ int register_all(struct bench *b, uint32_t count, const char **why)
 	begin(b, &in, &t, NULL);
 	in.registering = true;
 	while (err == 0 && (next < count || in.outstanding)) {
-		while (err == 0 && next < count && in.outstanding < WINDOW)
+		while (err == 0 && next < count && in.outstanding < window)
 			err = send_register(&in, next++);
 		if (err == 0 && now_ns() > again_ns) {
 			err = repeat_registers(&in, next);

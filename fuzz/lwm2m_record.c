@@ -42,7 +42,8 @@ static bool rewrite(struct span record, struct buffer *out)
 		return false;
 	whole = list(&r, o, &count);
 	assert(registration_encode(&r, o, count, out) == 0);
-	assert(!whole || out->len <= record.len);
+	/* What was written before there were sessions has no length of one. */
+	assert(!whole || out->len <= record.len + 2);
 	return true;
 }
 

@@ -108,7 +108,9 @@ static const struct setting settings[] = {
 	{"dtls", "session-idle", 0, SETTING_DURATION, AT(dtls_idle_ms), 0, 3650 DAYS, NULL, "7d", "TIME",
 	 "A session in which nothing was received for so long ends. 0s: never."},
 	{"dtls", "resumption", 0, SETTING_DURATION, AT(dtls_resumption_ms), 0, 365 DAYS, NULL, "24h", "TIME",
-	 "For how long a session may be resumed by its id, with a short handshake. 0s: not at all."},
+	 "For how long a session may be resumed by its id, with a short handshake. 0s: not at all. Sessions "
+	 "by "
+	 "PSK with a connection id are not: they last without it."},
 	{"dtls", "mtu", 0, SETTING_UINT, AT(dtls_mtu), DTLS_MTU_MIN, DTLS_MTU_MAX, NULL, "1200", "BYTES",
 	 "The largest datagram of a handshake."},
 	{"dtls", "retransmit", 0, SETTING_DURATION, AT(dtls_retransmit_ms), 100, 60 SECONDS, NULL, "1s",

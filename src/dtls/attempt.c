@@ -75,6 +75,11 @@ static bool match_ticket(const void *item, const void *key)
 	return ((const struct attempt *)item)->ticket == *(const uint64_t *)key;
 }
 
+bool attempt_is_at(const struct dtls_endpoint *e, const struct address *from)
+{
+	return find(e, from);
+}
+
 /* The attempt which waits for this answer. */
 static struct attempt *asked(const struct dtls_endpoint *e, uint64_t ticket, enum dtls_progress question)
 {
@@ -227,7 +232,9 @@ static void complete(struct attempt *a)
 		if (made->last_flight)
 			*made->last_flight = result->last_flight;
 	}
-	if (result->ticket.len)
+	/* With a connection id a session outlives addresses and restarts, and by PSK a full handshake costs
+	 * hardly more than a short one: then it is not worth a write. */
+	if (result->ticket.len && !(made->session.own_cid_len && result->kind == DTLS_IDENTITY_PSK))
 		e->host.keep_ticket(e->host.ctx, result->session_id, result->ticket);
 	if (dtls_endpoint_claim(e, &address, &claim))
 		e->host.established(e->host.ctx, &address, &claim);
@@ -235,7 +242,7 @@ static void complete(struct attempt *a)
 		made = association_find(e, &address);
 		if (!made)
 			break;
-		endpoint_record(e, made, &a->peer, &early);
+		(void)endpoint_record(e, made, &a->peer, &early);
 	}
 	attempt_end(a);
 }

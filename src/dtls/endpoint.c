@@ -133,7 +133,7 @@ static void moved(struct dtls_endpoint *e, struct association *a, const struct a
 	e->stats.moved++;
 }
 
-void endpoint_record(struct dtls_endpoint *e, struct association *a, const struct address *from,
+bool endpoint_record(struct dtls_endpoint *e, struct association *a, const struct address *from,
 		     const struct dtls_record *record)
 {
 	struct span content;
@@ -141,7 +141,7 @@ void endpoint_record(struct dtls_endpoint *e, struct association *a, const struc
 
 	if (record->fragment.len > sizeof(e->plain)) {
 		e->stats.records_malformed++;
-		return;
+		return true;
 	}
 	switch (dtls_session_open(&a->session, record, endpoint_wall(e), e->plain, &content, &type)) {
 	case DTLS_OPENED:
@@ -150,19 +150,20 @@ void endpoint_record(struct dtls_endpoint *e, struct association *a, const struc
 	case DTLS_OPENED_OLD:
 		e->stats.records++;
 		take_content(e, a, record->seq, type, content);
-		break;
+		return true;
 	case DTLS_NOT_OURS:
 		e->stats.records_foreign++;
-		break;
+		return true;
 	case DTLS_REPLAYED:
 		e->stats.records_replayed++;
-		break;
+		return false;
 	case DTLS_NOT_AUTHENTIC:
 		e->stats.records_forged++;
 		if (a->session.failed_opens >= DTLS_FAILURES_MAX)
 			association_end(e, a, DTLS_END_LIMIT);
-		break;
+		return false;
 	}
+	return false;
 }
 
 /* ---- datagrams ---- */
@@ -181,6 +182,7 @@ static void take_record(struct dtls_endpoint *e, const struct address *from, con
 			uint64_t now_ms)
 {
 	struct association *a;
+	bool contested;
 
 	if (record->epoch == 0) {
 		if (is_hello(record))
@@ -191,15 +193,13 @@ static void take_record(struct dtls_endpoint *e, const struct address *from, con
 	}
 	a = record->type == DTLS_TLS12_CID ? association_by_cid(e, record->cid)
 					   : association_by_address(e, from);
-	/* A handshake whose peer had an association without connection id at the same address: its Finished
-	 * is protected by keys that only the handshake has. */
-	if (a && (a->session.own_cid_len || record->type != DTLS_HANDSHAKE))
-		endpoint_record(e, a, from, record);
-	else if (attempt_input(e, from, record, now_ms))
+	/* Without connection ids an old session and a new handshake may share an address: what the one cannot
+	 * open is the other's. */
+	contested = a && !a->session.own_cid_len && attempt_is_at(e, from);
+	if (a && !(contested && record->type == DTLS_HANDSHAKE) &&
+	    (endpoint_record(e, a, from, record) || !contested))
 		return;
-	else if (a)
-		endpoint_record(e, a, from, record);
-	else
+	if (!attempt_input(e, from, record, now_ms))
 		e->stats.records_unknown++;
 }
 

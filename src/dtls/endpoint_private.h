@@ -114,6 +114,7 @@ void attempts_init(struct dtls_endpoint *e);
 /* Ends those whose credential, as it was looked up, is for `endpoint`. */
 void attempts_revoke(struct dtls_endpoint *e, struct span endpoint);
 void attempts_deinit(struct dtls_endpoint *e);
+bool attempt_is_at(const struct dtls_endpoint *e, const struct address *from);
 /* A record for the handshake that runs with this peer. False: none does. */
 bool attempt_input(struct dtls_endpoint *e, const struct address *from, const struct dtls_record *record,
 		   uint64_t now_ms);
@@ -123,6 +124,6 @@ void attempt_hello(struct dtls_endpoint *e, const struct address *from, const st
 
 /* ---- endpoint.c ---- */
 
-/* A record of an association, from an address. */
-void endpoint_record(struct dtls_endpoint *e, struct association *a, const struct address *from,
+/* A record of an association, from an address. False: it is not one of its session. */
+bool endpoint_record(struct dtls_endpoint *e, struct association *a, const struct address *from,
 		     const struct dtls_record *record);

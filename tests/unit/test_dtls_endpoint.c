@@ -118,7 +118,7 @@ static void a_lost_last_flight_is_repeated_until_data_comes(void **state)
 
 static void a_resumed_session_still_needs_its_credential(void **state)
 {
-	struct world *w = world_new(true);
+	struct world *w = world_new(false);
 	struct device *d = device_new(w, 0, "id", key);
 
 	(void)state;

@@ -23,7 +23,8 @@ enum {
 	PACKET = 2048,
 	ENTRIES = 256,
 	TICKETS = 4,
-	JOBS = 4
+	JOBS = 4,
+	ISSUED = 64
 };
 enum { HANDSHAKES_MAX = 4, ASSOCIATIONS_MAX = 6, UNBOUND_MAX = 2 };
 /* Whose a record is: of the associations that were imported, or of the device. */
@@ -85,6 +86,9 @@ struct course {
 	struct buffer ticket_id, ticket;
 	uint8_t cookies[ADDRESSES][DTLS_COOKIE]; /* that were sent there last */
 	bool has_cookie[ADDRESSES];
+	uint8_t issued[ADDRESSES][ISSUED]
+		      [DTLS_COOKIE]; /* all that were sent there: each is good for its hello */
+	unsigned issued_count[ADDRESSES];
 	size_t bytes_out;
 };
 
@@ -123,6 +127,8 @@ static void note_cookie(struct course *c, unsigned to, struct span datagram)
 		return;
 	memcpy(c->cookies[to], datagram.data + VERIFY - DTLS_COOKIE, DTLS_COOKIE);
 	c->has_cookie[to] = true;
+	if (c->issued_count[to]++ < ISSUED)
+		memcpy(c->issued[to][c->issued_count[to] - 1], c->cookies[to], DTLS_COOKIE);
 }
 
 static void on_send(void *ctx, const struct address *to, struct span datagram)
@@ -286,13 +292,21 @@ static void check_bounds(const struct dtls_endpoint_stats *s)
 	assert(s->associations <= ASSOCIATIONS_MAX && s->unbound <= UNBOUND_MAX);
 }
 
+static bool has_issued_cookie(const struct course *c, unsigned from, struct span datagram)
+{
+	bool found = c->issued_count[from] > ISSUED; /* more than are remembered */
+
+	for (unsigned i = 0; i < MIN(c->issued_count[from], (unsigned)ISSUED) && !found; i++)
+		found = memmem(datagram.data, datagram.len, c->issued[from][i], DTLS_COOKIE) != NULL;
+	return found;
+}
+
 static void deliver(struct course *c, unsigned from, struct span bytes)
 {
 	_cleanup_copy_ struct span datagram = fuzz_copy(bytes);
 	struct dtls_endpoint_stats before, after;
 	struct address at[IMPORTED] = {0};
-	bool cookie = c->has_cookie[from] &&
-		      memmem(datagram.data, datagram.len, c->cookies[from], DTLS_COOKIE) != NULL;
+	bool cookie = has_issued_cookie(c, from, datagram);
 	const struct address *peer;
 
 	for (unsigned i = 0; i < IMPORTED; i++)

@@ -231,152 +231,152 @@ static void host_run(void *ctx, struct dtls_job *job)
 	jobs_start(s);
 }
 
-/* ---- questions: whose credential ---- */
+/* ---- questions ---- */
 
-struct lookup {
+/* What is looked up by bytes that the client said: a PSK identity, a raw public key, a session id. */
+struct question {
 	struct secure *secure;
 	uint64_t ticket;
-	size_t next; /* name of a certificate */
-	struct certificate_names names;
+	size_t len;
+	uint8_t said[];
 };
 
+/* NULL: out of memory; the handshake then times out, as where the store does not answer. */
+static struct question *question_new(struct secure *s, uint64_t ticket, struct span said)
+{
+	struct question *q = malloc(sizeof(*q) + said.len);
+
+	if (!q)
+		return NULL;
+	*q = (struct question){.secure = s, .ticket = ticket, .len = said.len};
+	if (said.len)
+		memcpy(q->said, said.data, said.len);
+	return q;
+}
+
+/* Whether there is such a credential; remembers if its first use is awaited. */
+static bool is_known(const struct question *q, const struct credential_found *found)
+{
+	uint64_t hash, *slot = fresh_slot(q->secure, span_of(q->said, q->len), &hash);
+
+	if (found->result != CREDENTIALS_DONE)
+		return false;
+	if (found->fresh)
+		*slot = hash;
+	return true;
+}
+
+/* What cannot be looked up now is not unknown: this handshake times out, and the next may know. */
 static void psk_found(void *ctx, const struct credential_found *found)
 {
-	struct lookup *l = ctx;
-	struct secure *s = l->secure;
-	bool known = found->result == CREDENTIALS_DONE;
+	struct question *q = ctx;
+	struct secure *s = q->secure;
 
-	/* What cannot be looked up now is not unknown: this handshake times out, and the next may know. */
-	if (known || found->result == CREDENTIALS_ABSENT)
-		dtls_endpoint_psk(s->endpoint, l->ticket, known ? found->key : span_of(NULL, 0),
-				  known ? found->endpoint : span_of(NULL, 0), now_of(s));
-	free(l);
-}
-
-struct fresh_lookup {
-	struct lookup base;
-	size_t len;
-	uint8_t identity[];
-};
-
-static void note_fresh(struct secure *s, struct span identity)
-{
-	uint64_t hash, *slot = fresh_slot(s, identity, &hash);
-
-	*slot = hash;
-}
-
-static void fresh_psk_found(void *ctx, const struct credential_found *found)
-{
-	struct fresh_lookup *f = ctx;
-
-	if (found->result == CREDENTIALS_DONE && found->fresh)
-		note_fresh(f->base.secure, span_of(f->identity, f->len));
-	psk_found(ctx, found);
-}
-
-static struct fresh_lookup *lookup_of(struct secure *s, uint64_t ticket, struct span identity)
-{
-	struct fresh_lookup *f = calloc(1, sizeof(*f) + identity.len);
-
-	if (!f)
-		return NULL;
-	f->base.secure = s;
-	f->base.ticket = ticket;
-	f->len = identity.len;
-	if (identity.len)
-		memcpy(f->identity, identity.data, identity.len);
-	return f;
+	if (is_known(q, found))
+		dtls_endpoint_psk(s->endpoint, q->ticket, found->key, found->endpoint, now_of(s));
+	else if (found->result == CREDENTIALS_ABSENT)
+		dtls_endpoint_psk(s->endpoint, q->ticket, span_of(NULL, 0), span_of(NULL, 0), now_of(s));
+	free(q);
 }
 
 static void host_find_psk(void *ctx, uint64_t ticket, struct span identity)
 {
 	struct secure *s = ctx;
-	struct fresh_lookup *f = lookup_of(s, ticket, identity);
+	struct question *q = question_new(s, ticket, identity);
 
-	if (f && credentials_find_psk(s->parts.credentials, identity, fresh_psk_found, f) < 0)
-		free(f);
+	if (q && credentials_find_psk(s->parts.credentials, identity, psk_found, q) < 0)
+		free(q);
 }
 
 static void key_found(void *ctx, const struct credential_found *found)
 {
-	struct fresh_lookup *f = ctx;
-	struct secure *s = f->base.secure;
-	bool known = found->result == CREDENTIALS_DONE;
+	struct question *q = ctx;
+	struct secure *s = q->secure;
 
-	if (known && found->fresh)
-		note_fresh(s, span_of(f->identity, f->len));
-	if (known || found->result == CREDENTIALS_ABSENT)
-		dtls_endpoint_peer(s->endpoint, f->base.ticket, known, true,
-				   known ? found->endpoint : span_of(NULL, 0), now_of(s));
-	free(f);
+	if (is_known(q, found))
+		dtls_endpoint_peer(s->endpoint, q->ticket, true, true, found->endpoint, now_of(s));
+	else if (found->result == CREDENTIALS_ABSENT)
+		dtls_endpoint_peer(s->endpoint, q->ticket, false, false, span_of(NULL, 0), now_of(s));
+	free(q);
 }
 
-static void try_next_name(struct lookup *l);
+static void find_key(struct secure *s, uint64_t ticket, struct span spki)
+{
+	struct question *q = question_new(s, ticket, spki);
+
+	if (q && credentials_find_key(s->parts.credentials, spki, key_found, q) < 0)
+		free(q);
+}
+
+/* The names of a certificate, one after the other. */
+struct naming {
+	struct secure *secure;
+	uint64_t ticket;
+	size_t tried;
+	struct certificate_names names;
+};
+
+/* Says whose certificate it is, or by which name it was refused. */
+static void naming_end(struct naming *n, bool accepted, size_t index)
+{
+	struct secure *s = n->secure;
+
+	dtls_endpoint_peer(s->endpoint, n->ticket, accepted, false,
+			   index < n->names.count ? certificate_name(&n->names, index) : span_of(NULL, 0),
+			   now_of(s));
+	free(n);
+}
+
+static credentials_modes modes_found;
+
+/* The first name that is an endpoint with X.509 as its credential. */
+static void try_next_name(struct naming *n)
+{
+	struct secure *s = n->secure;
+
+	if (s->x509_any && n->names.count > 0)
+		naming_end(n, true, 0);
+	else if (n->tried == n->names.count)
+		naming_end(n, false, 0);
+	else if (credentials_find_endpoint(s->parts.credentials, certificate_name(&n->names, n->tried++),
+					   modes_found, n) < 0)
+		free(n);
+}
 
 static void modes_found(void *ctx, int result, unsigned modes, const struct credential_list *list)
 {
-	struct lookup *l = ctx;
-	struct secure *s = l->secure;
+	struct naming *n = ctx;
 
 	(void)list;
-	if (result < 0) {
-		free(l);
-	} else if (result == CREDENTIALS_DONE && modes & CREDENTIAL_X509) {
-		dtls_endpoint_peer(s->endpoint, l->ticket, true, false,
-				   certificate_name(&l->names, l->next - 1), now_of(s));
-		free(l);
-	} else {
-		try_next_name(l);
-	}
-}
-
-/* The first name of the certificate that is an endpoint with X.509 as its credential. */
-static void try_next_name(struct lookup *l)
-{
-	struct secure *s = l->secure;
-
-	if (s->x509_any && l->names.count > 0) {
-		dtls_endpoint_peer(s->endpoint, l->ticket, true, false, certificate_name(&l->names, 0),
-				   now_of(s));
-		free(l);
-	} else if (l->next == l->names.count) {
-		dtls_endpoint_peer(s->endpoint, l->ticket, false, false,
-				   l->names.count ? certificate_name(&l->names, 0) : span_of(NULL, 0),
-				   now_of(s));
-		free(l);
-	} else {
-		l->next++;
-		if (credentials_find_endpoint(s->parts.credentials, certificate_name(&l->names, l->next - 1),
-					      modes_found, l) < 0)
-			free(l);
-	}
+	if (result < 0)
+		free(n);
+	else if (result == CREDENTIALS_DONE && modes & CREDENTIAL_X509)
+		naming_end(n, true, n->tried - 1);
+	else
+		try_next_name(n);
 }
 
 static void host_find_peer(void *ctx, uint64_t ticket, const struct span *chain, size_t count, bool raw_key)
 {
 	struct secure *s = ctx;
-	struct lookup *l;
+	struct naming *n;
 
 	if (count == 0) {
 		dtls_endpoint_peer(s->endpoint, ticket, false, false, span_of(NULL, 0), now_of(s));
 		return;
 	}
 	if (raw_key) {
-		struct fresh_lookup *f = lookup_of(s, ticket, chain[0]);
-
-		if (f && credentials_find_key(s->parts.credentials, chain[0], key_found, f) < 0)
-			free(f);
+		find_key(s, ticket, chain[0]);
 		return;
 	}
-	l = calloc(1, sizeof(*l));
-	if (!l)
+	n = calloc(1, sizeof(*n));
+	if (!n)
 		return;
-	l->secure = s;
-	l->ticket = ticket;
-	if (certificate_endpoints(chain[0], &s->rules, &l->names) < 0)
-		l->names.count = 0;
-	try_next_name(l);
+	n->secure = s;
+	n->ticket = ticket;
+	if (certificate_endpoints(chain[0], &s->rules, &n->names) < 0)
+		n->names.count = 0;
+	try_next_name(n);
 }
 
 /* ---- sessions that can be resumed: documents, sealed, with a time to live in front ---- */
@@ -388,8 +388,8 @@ static struct vault_place ticket_place(struct span session_id)
 
 static void ticket_found(void *ctx, int result, struct span name, struct span body, uint64_t version)
 {
-	struct lookup *l = ctx;
-	struct secure *s = l->secure;
+	struct question *q = ctx;
+	struct secure *s = q->secure;
 	struct reader r = reader_of(body);
 	struct vault_place place = ticket_place(name);
 	uint8_t bytes[TICKET_SEALED_MAX];
@@ -399,18 +399,18 @@ static void ticket_found(void *ctx, int result, struct span name, struct span bo
 	(void)version;
 	if (!alive || vault_open(s->parts.vault, &place, reader_rest(&r), &w) < 0)
 		w.pos = w.start;
-	dtls_endpoint_ticket(s->endpoint, l->ticket, writer_span(&w), now_of(s));
+	dtls_endpoint_ticket(s->endpoint, q->ticket, writer_span(&w), now_of(s));
 	explicit_bzero(bytes, sizeof(bytes));
-	free(l);
+	free(q);
 }
 
 static void host_find_ticket(void *ctx, uint64_t ticket, struct span session_id)
 {
 	struct secure *s = ctx;
-	struct fresh_lookup *f = lookup_of(s, ticket, session_id);
+	struct question *q = question_new(s, ticket, session_id);
 
-	if (f && store_document_get(s->parts.store, STORE_RESUMPTION, session_id, ticket_found, f) < 0)
-		free(f);
+	if (q && store_document_get(s->parts.store, STORE_RESUMPTION, session_id, ticket_found, q) < 0)
+		free(q);
 }
 
 static void ticket_kept(void *ctx, int result, struct span name, struct span body, uint64_t version)
@@ -519,12 +519,14 @@ static bool layer_claim(void *ctx, const struct address *peer, struct span *endp
 	return true;
 }
 
-static bool layer_place(void *ctx, const struct address *peer, struct address *out)
+static bool layer_place(void *ctx, const struct address *peer, struct address *out, uint64_t *session)
 {
-	const struct address *at = dtls_endpoint_peer_address(((struct secure *)ctx)->endpoint, peer);
+	const struct secure *s = ctx;
+	const struct address *at = dtls_endpoint_peer_address(s->endpoint, peer);
 
 	if (at)
 		*out = *at;
+	*session = dtls_endpoint_created_ms(s->endpoint, peer);
 	return at;
 }
 
@@ -589,8 +591,9 @@ static void layer_mismatch(void *ctx, const struct address *peer, struct span en
 				  .name = endpoint,
 				  .cause = "endpoint_mismatch",
 				  .words = "registered by the credential of another endpoint"};
+	uint64_t session;
 
-	(void)layer_place(s, peer, &failure.address);
+	(void)layer_place(s, peer, &failure.address, &session);
 	note_failure(s, &failure);
 }
 
@@ -740,6 +743,7 @@ static int make_endpoint(struct secure *s)
 	config.handshakes_max = set->dtls_handshakes_max;
 	config.age_ms = set->dtls_age_ms;
 	config.idle_ms = set->dtls_idle_ms;
+	config.since_ms = set->dtls_since_s * 1000;
 	config.hellos_per_s = (uint32_t)set->dtls_hellos_per_s;
 	config.hellos_max_per_s = (uint32_t)set->dtls_hellos_max_per_s;
 	config.connection_ids = set->dtls_connection_ids;

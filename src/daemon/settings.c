@@ -107,6 +107,10 @@ static const struct setting settings[] = {
 	 "After this a session ends, and its device makes a new handshake. 0s: never."},
 	{"dtls", "session-idle", 0, SETTING_DURATION, AT(dtls_idle_ms), 0, 3650 DAYS, NULL, "7d", "TIME",
 	 "A session in which nothing was received for so long ends. 0s: never."},
+	{"dtls", "sessions-since", 0, SETTING_UINT, AT(dtls_since_s), 0, UINT32_MAX, NULL, "0", "SECONDS",
+	 "Sessions made before this time (seconds since 1970, as `date +%s` prints it) do not go on. To be "
+	 "set when a "
+	 "backup of the store was restored: an older copy of a session could use record numbers twice."},
 	{"dtls", "resumption", 0, SETTING_DURATION, AT(dtls_resumption_ms), 0, 365 DAYS, NULL, "24h", "TIME",
 	 "For how long a session may be resumed by its id, with a short handshake. 0s: not at all. Sessions "
 	 "by "

@@ -17,7 +17,7 @@ struct daemon_settings {
 
 	char *dtls_listen, *dtls_key, *dtls_certificate, *dtls_trust, *dtls_x509_endpoint, *dtls_key_log_file;
 	bool dtls_connection_ids, dtls_hide_identities, dtls_x509_any;
-	uint64_t dtls_mtu, dtls_retransmit_ms, dtls_age_ms, dtls_idle_ms, dtls_resumption_ms;
+	uint64_t dtls_mtu, dtls_retransmit_ms, dtls_age_ms, dtls_idle_ms, dtls_resumption_ms, dtls_since_s;
 	uint64_t dtls_unbound_max, dtls_handshakes_max, dtls_hellos_per_s, dtls_hellos_max_per_s;
 
 	bool strict, shared_credentials;

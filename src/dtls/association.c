@@ -323,6 +323,13 @@ const struct address *dtls_endpoint_peer_address(const struct dtls_endpoint *e,
 	return a ? &a->session.peer : NULL;
 }
 
+uint64_t dtls_endpoint_created_ms(const struct dtls_endpoint *e, const struct address *association)
+{
+	const struct association *a = association_find(e, association);
+
+	return a ? a->session.created_ms : 0;
+}
+
 bool dtls_endpoint_claim(const struct dtls_endpoint *e, const struct address *association,
 			 struct dtls_claim *claim)
 {
@@ -413,6 +420,8 @@ int dtls_endpoint_import(struct dtls_endpoint *e, struct span encoded, uint32_t 
 	if (err == 0)
 		err = dtls_session_enter_term(&session, generation, random_u32(e->random));
 	if (err == 0 && e->config.age_ms && endpoint_wall(e) >= session.created_ms + e->config.age_ms)
+		err = -ETIME;
+	if (err == 0 && session.created_ms < e->config.since_ms)
 		err = -ETIME;
 	if (err == 0 && is_superseded(e, &session))
 		err = -EEXIST;

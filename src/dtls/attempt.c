@@ -216,7 +216,8 @@ static void complete(struct attempt *a)
 	struct address address;
 
 	session.created_ms = session.used_ms = endpoint_wall(e);
-	made = association_new(e, &session, a->claim);
+	/* Without a claim it would be bound to nobody. */
+	made = a->claim ? association_new(e, &session, a->claim) : NULL;
 	dtls_session_wipe(&session);
 	if (!made) {
 		turn_away(a, result);

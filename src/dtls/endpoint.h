@@ -77,6 +77,7 @@ struct dtls_endpoint_config {
 	size_t handshakes_max;	   /* at a time; more hellos are left to be repeated */
 	uint64_t age_ms;	   /* of an association, then a new handshake is needed; 0: no limit */
 	uint64_t idle_ms;	   /* without an authentic record; 0: no limit */
+	uint64_t since_ms;	   /* Unix time: sessions made before it are not imported */
 	uint32_t hellos_per_s;	   /* verified hellos per source network (/24, /56), twice that at once; 0: no
 				      limit */
 	uint32_t hellos_max_per_s; /* hellos that are looked at at all, so that a flood of them leaves time
@@ -115,6 +116,9 @@ bool dtls_endpoint_send(struct dtls_endpoint *e, const struct address *associati
 /* Where its peer is, or NULL. Valid until the next call. */
 const struct address *dtls_endpoint_peer_address(const struct dtls_endpoint *e,
 						 const struct address *association);
+/* Unix time in ms of its handshake, which tells it from the others of its device, also after a restart; 0:
+ * there is no such association. */
+uint64_t dtls_endpoint_created_ms(const struct dtls_endpoint *e, const struct address *association);
 /* Its claim: false if there is no such association, or it is bound. */
 bool dtls_endpoint_claim(const struct dtls_endpoint *e, const struct address *association,
 			 struct dtls_claim *claim);

@@ -296,6 +296,8 @@ bool incoming_is_new_session(const struct incoming *in, const struct device *d);
 void device_reach(struct device *d, const struct address *peer);
 /* Nobody is reached there any more: the association may be claimed again. */
 void device_release(struct device *d);
+/* Where an association leads to now. False: it is gone. */
+bool device_place(const struct device *d, const struct address *association, struct address *out);
 /* True if nothing can be sent to it before it comes by itself. */
 bool device_is_out_of_reach(const struct device *d);
 /* The association is sealed into `out`, for `r->session`. */

@@ -260,6 +260,7 @@ void device_free(struct device *d)
 	assert(d->inflight == 0 && d->held == 0);
 	operations_cancel(d, "the device is gone");
 	timer_cancel(s->timers, &d->timer);
+	device_release(d);
 	device_unlocate(d);
 	coap_peer_deinit(&s->coap, &d->peer);
 	map_remove(&s->devices, d->hash, d);
@@ -348,8 +349,7 @@ void device_registration(const struct device *d, struct registration *out)
 
 	assert(err == 0); /* it was encoded or checked here */
 	if (out->secure && d->located)
-		(void)d->server->host.security->place(d->server->host.security->ctx, &d->peer.address,
-						      &out->address);
+		(void)device_place(d, &d->peer.address, &out->address);
 }
 
 uint64_t device_seen_ms(const struct device *d)

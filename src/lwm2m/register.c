@@ -136,10 +136,14 @@ static uint8_t identify(struct lwm2m_server *s, const struct incoming *in, struc
 			const char **diagnostic)
 {
 	const struct lwm2m_security *security = s->host.security;
+	struct registration r;
 	struct span endpoint;
 	struct device *d;
 
-	if (in->secure && incoming_claim(s, in, &endpoint)) {
+	*diagnostic = "this session is nobody's";
+	if (in->secure && !incoming_claim(s, in, &endpoint))
+		return COAP_BAD_REQUEST;
+	if (in->secure) {
 		if (!q->has_endpoint || span_equal(q->endpoint, endpoint)) {
 			q->endpoint = endpoint;
 			return 0;
@@ -154,9 +158,9 @@ static uint8_t identify(struct lwm2m_server *s, const struct incoming *in, struc
 	*diagnostic = "ep is missing";
 	if (!q->has_endpoint)
 		return COAP_BAD_REQUEST;
-	*diagnostic = "this endpoint registers with security";
+	*diagnostic = "this endpoint is registered with security";
 	d = device_find(s, q->endpoint);
-	return !d || incoming_is_of(in, d) ? 0 : COAP_BAD_REQUEST;
+	return d && device_latest(d, &r) && r.present && r.secure ? COAP_BAD_REQUEST : 0;
 }
 
 void register_handle(struct lwm2m_server *s, const struct incoming *in)

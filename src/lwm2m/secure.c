@@ -114,12 +114,12 @@ bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct sp
 	memcpy(u->bytes, in->datagram.data, in->datagram.len);
 	if (u->payload_len)
 		memcpy(u->bytes + u->datagram_len, in->m->payload.data, u->payload_len);
-	if (!security->guard(security->ctx, endpoint, guard_known, u)) {
-		free(u);
-		return false;
-	}
 	s->guards_asked++;
-	return true;
+	if (security->guard(security->ctx, endpoint, guard_known, u))
+		return true;
+	s->guards_asked--;
+	free(u);
+	return false;
 }
 
 bool incoming_is_new_session(const struct incoming *in, const struct device *d)
@@ -129,12 +129,23 @@ bool incoming_is_new_session(const struct incoming *in, const struct device *d)
 
 /* ---- by which session ---- */
 
+bool device_place(const struct device *d, const struct address *association, struct address *out)
+{
+	const struct lwm2m_security *security = security_of(d->server);
+	uint64_t session;
+
+	return security->place(security->ctx, association, out, &session);
+}
+
 void device_reach(struct device *d, const struct address *peer)
 {
 	const struct lwm2m_security *security = security_of(d->server);
-	struct address before = d->located ? d->peer.address : (struct address){0};
+	struct address before = d->located ? d->peer.address : (struct address){0}, place;
 
-	if (device_locate(d, peer) < 0)
+	/* It may have ended while its write was on its way: then nothing leads to the device. */
+	if (is_association(peer) && !device_place(d, peer, &place))
+		device_unlocate(d);
+	else if (device_locate(d, peer) < 0)
 		return;
 	if (is_association(peer))
 		security->bind(security->ctx, peer);

@@ -302,10 +302,12 @@ void lwm2m_server_input_secure(struct lwm2m_server *s, const struct address *pee
 {
 	const struct lwm2m_security *security = s->host.security;
 	struct incoming in = {.from = peer, .datagram = datagram, .secure = true, .number = number};
+	uint64_t session;
 
-	/* A device remembers what it was sent within one session, so the session need not be named. */
-	if (security->place(security->ctx, peer, &in.place))
-		input(s, &in, span_str("dtls"));
+	/* Message ids of another session say nothing: many devices count from the same one after each boot.
+	 */
+	if (security->place(security->ctx, peer, &in.place, &session))
+		input(s, &in, span_of(&session, sizeof(session)));
 }
 
 /* ---- the northbound view ---- */

@@ -34,13 +34,15 @@ typedef void lwm2m_guard_fn(void *arg, enum lwm2m_guard guard);
 
 struct lwm2m_security {
 	void *ctx;
-	/* Whether `endpoint` has credentials. False: it has none; true: `done` is called, once, later. */
+	/* Whether `endpoint` has credentials. False: it has none; true: `done` is called, once, perhaps
+	 * within the call. */
 	bool (*guard)(void *ctx, struct span endpoint, lwm2m_guard_fn *done, void *arg);
 	/* Whose the credential is with which the association was made. False: it is bound already, or gone.
 	 * Borrowed until the next call. */
 	bool (*claim)(void *ctx, const struct address *peer, struct span *endpoint);
-	/* Where its device is. False: it is gone. */
-	bool (*place)(void *ctx, const struct address *peer, struct address *out);
+	/* Where its device is, and what tells its session from others of the device, also after a restart.
+	 * False: it is gone. */
+	bool (*place)(void *ctx, const struct address *peer, struct address *out, uint64_t *session);
 	/* It belongs to a device now; it does no longer, but to whoever may claim `endpoint`; it is to end.
 	 */
 	void (*bind)(void *ctx, const struct address *peer);

@@ -229,12 +229,10 @@ static int next_hot(struct device *d, struct effect *e, struct store_hot *hot)
 {
 	int index = -1;
 
-	if (e->new_session) { /* message ids of another session say nothing */
+	if (e->new_session)
 		d->hot.mark = e->record_number;
-		d->hot.dedup = (struct coap_dedup){0};
-	} else if (e->secure) {
+	else if (e->secure)
 		d->hot.mark = MAX(d->hot.mark, e->record_number);
-	}
 	if (e->dedup)
 		index = (int)coap_dedup_add(&d->hot.dedup, e->reply.mid, e->dedup_hash,
 					    (uint32_t)(server_wall(d->server) / 1000), 0);

@@ -64,6 +64,12 @@ static void a_session_that_cannot_go_on_is_not_taken(void **state)
 	assert_int_equal(dtls_endpoint_import(w->endpoint, span_of(bytes, 10), 2, 0, &address), -EBADMSG);
 	w->wall_ms += w->config.age_ms;
 	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 2, 0, &address), -ETIME);
+	/* Of before a backup was restored. */
+	dtls_endpoint_free(w->endpoint);
+	w->config.age_ms = 0;
+	w->config.since_ms = w->wall_ms;
+	open_endpoint(w);
+	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 2, 0, &address), -ETIME);
 	assert_int_equal(stats_of(w).associations, 0);
 	world_free(w);
 }

@@ -18,6 +18,7 @@ struct fake_association {
 	bool live, bound;
 	char endpoint[32]; /* of its credential */
 	struct address place;
+	uint64_t session;
 	bool said;     /* the peer was told of the end */
 	uint64_t mark; /* that it was restored with */
 };
@@ -26,6 +27,7 @@ struct layer {
 	struct fake_association associations[ASSOCIATIONS];
 	struct lwm2m_security security;
 	unsigned mismatches, saved;
+	uint64_t sessions;   /* handshakes so far */
 	uint32_t generation; /* of the last that was saved or restored */
 	bool lost;	     /* nothing can be restored */
 	bool guards;	     /* it is asked who has credentials */
@@ -69,12 +71,14 @@ static bool layer_claim(void *ctx, const struct address *peer, struct span *endp
 	return true;
 }
 
-static bool layer_place(void *ctx, const struct address *peer, struct address *out)
+static bool layer_place(void *ctx, const struct address *peer, struct address *out, uint64_t *session)
 {
 	const struct fake_association *a = at(ctx, peer);
 
-	if (a)
+	if (a) {
 		*out = a->place;
+		*session = a->session;
+	}
 	return a;
 }
 
@@ -164,7 +168,7 @@ static void speak_by(struct bench *b, struct layer *l, unsigned i, const char *e
 	b->record_number = MAX(b->record_number, 1);
 	if (!endpoint)
 		return;
-	*a = (struct fake_association){.live = true};
+	*a = (struct fake_association){.live = true, .session = ++l->sessions};
 	snprintf(a->endpoint, sizeof(a->endpoint), "%s", endpoint);
 	assert_int_equal(address_parse("192.0.2.7:56830", &a->place), 0);
 	b->record_number = 1;
@@ -214,6 +218,20 @@ static void without_security_an_endpoint_is_needed(void **state)
 	(void)state;
 	bench_request(b, COAP_POST, 1, "/rd", "lt=300&lwm2m=1.1", "</3/0>");
 	bench_expect(b, 1, COAP_BAD_REQUEST);
+	bench_free(b);
+}
+
+static void a_session_without_a_claim_registers_nobody(void **state)
+{
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+
+	(void)state;
+	speak_by(b, &l, 0, "dev-1");
+	l.associations[0].bound = true; /* to no device that is known here */
+	bench_request(b, COAP_POST, 1, "/rd", QUERY, "</3/0>");
+	bench_expect(b, 1, COAP_BAD_REQUEST);
+	assert_int_equal(b->write_count, 0);
 	bench_free(b);
 }
 
@@ -460,6 +478,34 @@ static void who_leaves_keeps_its_session_for_a_while(void **state)
 	bench_free(b);
 }
 
+/* Many devices count from the same message id and token after each boot. */
+static void a_device_that_repeats_itself_in_a_new_session_is_new(void **state)
+{
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+	char location[32];
+
+	(void)state;
+	speak_by(b, &l, 0, "dev-1");
+	bench_register(b, 1, QUERY, location);
+	bench_request(b, COAP_DELETE, 2, location, "", NULL);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_DELETED);
+	speak_by(b, &l, 1, "dev-1");
+	bench_register(b, 1, QUERY, location);
+	assert_int_equal(b->write_count, 3);
+	assert_true(l.associations[1].bound);
+	/* Within the session it is a retransmission, also after a restart. */
+	bench_request(b, COAP_POST, 1, "/rd", QUERY, "</1/0>,</3/0>,</3303>;ver=1.1,</3303/0>");
+	bench_expect(b, 1, COAP_CREATED);
+	l.associations[1].live = false;
+	bench_restart(b);
+	bench_request(b, COAP_POST, 1, "/rd", QUERY, "</1/0>,</3/0>,</3303>;ver=1.1,</3303/0>");
+	bench_expect(b, 1, COAP_CREATED);
+	assert_int_equal(b->write_count, 3);
+	bench_free(b);
+}
+
 static void revoking_ends_the_session_and_not_the_registration(void **state)
 {
 	struct layer l;
@@ -479,6 +525,57 @@ static void revoking_ends_the_session_and_not_the_registration(void **state)
 	bench_restart(b);
 	assert_non_null(lwm2m_find(b->server, span_str("dev-1")));
 	assert_false(l.associations[0].live);
+	bench_free(b);
+}
+
+static void a_session_that_ended_before_it_was_stored_leads_nowhere(void **state)
+{
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+	char location[32], error[160];
+	struct address peer = address_of(1);
+	uint64_t ticket;
+
+	(void)state;
+	speak_by(b, &l, 0, "dev-1");
+	bench_register(b, 1, QUERY, location);
+	speak_by(b, &l, 1, "dev-1");
+	lwm2m_server_established(b->server, &peer, span_str("dev-1"));
+	l.associations[1].live = false;
+	bench_store_all(b);
+	assert_false(l.associations[0].live);
+	assert_int_equal(bench_ask(b, "dev-1", LWM2M_READ, "/3/0/9", "", &ticket, error),
+			 LWM2M_REFUSED_UNREACHABLE);
+	bench_free(b);
+}
+
+static void who_left_may_come_without_security_if_it_has_no_credential(void **state)
+{
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+	struct address plain = b->peer;
+	char location[32], error[160];
+	struct coap_message m;
+	uint64_t ticket;
+
+	(void)state;
+	speak_by(b, &l, 0, "dev-1");
+	bench_register(b, 1, QUERY, location);
+	assert_int_equal(bench_ask(b, "dev-1", LWM2M_OBSERVE, "/3/0/9", "", &ticket, error), 0);
+	m = bench_receive(b);
+	bench_answer(b, &m, COAP_CONTENT, "10", 1); /* what is wanted of it is kept */
+	bench_store_all(b);
+	bench_request(b, COAP_DELETE, 2, location, "", NULL);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_DELETED);
+	b->peer = plain;
+	b->record_number = 0;
+	l.guards = true;
+	bench_request(b, COAP_POST, 3, "/rd", QUERY, "</3/0>");
+	l.guard_done(l.guard_arg, LWM2M_UNGUARDED);
+	bench_store_all(b);
+	bench_expect(b, 3, COAP_CREATED);
+	assert_false(registration_of(b).secure);
 	bench_free(b);
 }
 
@@ -589,6 +686,7 @@ int main(void)
 		cmocka_unit_test(who_has_a_credential_does_not_register_without),
 		cmocka_unit_test(a_register_in_blocks_is_asked_about_as_a_whole),
 		cmocka_unit_test(a_shared_credential_registers_who_has_none),
+		cmocka_unit_test(a_session_without_a_claim_registers_nobody),
 		cmocka_unit_test(nobody_else_speaks_for_a_device),
 		cmocka_unit_test(a_notification_needs_the_session_too),
 		cmocka_unit_test(a_new_session_takes_over_when_it_is_stored),
@@ -597,7 +695,10 @@ int main(void)
 		cmocka_unit_test(a_restart_goes_on_with_session_and_mark),
 		cmocka_unit_test(a_move_is_saved_with_the_next_update),
 		cmocka_unit_test(who_leaves_keeps_its_session_for_a_while),
+		cmocka_unit_test(a_device_that_repeats_itself_in_a_new_session_is_new),
 		cmocka_unit_test(revoking_ends_the_session_and_not_the_registration),
+		cmocka_unit_test(a_session_that_ended_before_it_was_stored_leads_nowhere),
+		cmocka_unit_test(who_left_may_come_without_security_if_it_has_no_credential),
 		cmocka_unit_test(a_plain_registration_is_not_bound_by_a_handshake),
 	};
 

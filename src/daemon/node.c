@@ -176,10 +176,16 @@ static int open_listeners(struct node *n, const char *section, const char *list)
 static int open_store(struct node *n)
 {
 	const struct daemon_settings *set = n->settings;
+	_cleanup_buffer_ struct buffer password = buffer_of(4096);
 	struct store_options options;
-	int err;
+	int err = store_password(set, &n->log, &password);
 
+	if (err < 0)
+		return err;
 	store_options_init(&options);
+	options.user = set->store_user;
+	options.password = password.len ? (const char *)password.data : NULL;
+	options.ca_file = set->store_ca_file;
 	options.durability = set->store_durability;
 	options.size_max = set->store_size_max;
 	options.journal_age_max_ms = set->journal_age_max_ms;
@@ -188,6 +194,8 @@ static int open_store(struct node *n)
 	options.pending_bytes_max = set->store_pending_max;
 	options.commit_interval_ms = set->commit_interval_ms;
 	err = store_open(set->store_url, &options, (uint32_t)set->node_id, &n->loop, &n->log, &n->store);
+	if (password.len)
+		explicit_bzero(password.data, password.len);
 	if (err == -EINVAL)
 		n->status = 2;
 	return err;

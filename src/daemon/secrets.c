@@ -57,6 +57,20 @@ int secret_read(const char *path, struct buffer *out)
 	return err;
 }
 
+int store_password(const struct daemon_settings *s, struct log *log, struct buffer *out)
+{
+	int err = s->store_password_file ? secret_read(s->store_password_file, out) : 0;
+
+	if (err < 0)
+		log_event(log, LOG_ERROR, "store-password-unusable", "path=\"%s\" error=\"%s\"",
+			  s->store_password_file, strerror(-err));
+	if (err < 0 || !out->len)
+		return err;
+	out->len = strcspn((const char *)out->data, "\r\n");
+	out->data[out->len] = '\0';
+	return 0;
+}
+
 static int make_key(const char *path, struct random *random, struct buffer *text)
 {
 	uint8_t secret[VAULT_SECRET];

@@ -16,6 +16,8 @@ bool secret_path(const struct daemon_settings *s, const char *name, char *path, 
 int secret_write(const char *path, struct span text) NODISCARD;
 /* All of a file. -EFBIG: more than `out` takes; errors of open(2). */
 int secret_read(const char *path, struct buffer *out) NODISCARD;
+/* The first line of [store] password-file; empty without that setting. Says what is wrong. */
+int store_password(const struct daemon_settings *s, struct log *log, struct buffer *out) NODISCARD;
 /*
  * The vault of this process, with the key of [node] cluster-key-file - or of the store's directory, where it
  * is made at the first start - and the old ones. Says what is wrong.

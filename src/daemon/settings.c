@@ -14,7 +14,11 @@
 #include "dtls/handshake.h"
 #include "store/store.h"
 
-static const char *const durabilities[] = {[STORE_DISK] = "disk", [STORE_LOCAL] = "local", NULL};
+static const char *const durabilities[] = {[STORE_DURABILITY_DEFAULT] = "auto",
+					   [STORE_DISK] = "disk",
+					   [STORE_LOCAL] = "local",
+					   [STORE_REPLICA] = "replica",
+					   NULL};
 static const char *const log_levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
@@ -193,13 +197,26 @@ static const struct setting settings[] = {
 	 "The largest body of an HTTP request."},
 
 	{"store", "url", 0, SETTING_STRING, AT(store_url), .fallback = "lmdb:data", .placeholder = "URL",
-	 .help = "Where devices and events are stored: lmdb:DIRECTORY is the embedded store of one node."},
+	 .help = "Where devices and events are stored. lmdb:DIRECTORY is the embedded store of one node. A "
+		 "cluster has Redis 7 or Valkey: redis://HOST[:PORT][/DB], rediss:// for TLS, or "
+		 "redis+unix:///PATH[?db=DB]; with user@ before the host, and prefix=NAME behind a question "
+		 "mark to share it with others."},
+	{"store", "user", 0, SETTING_STRING, AT(store_user), .placeholder = "NAME",
+	 .help = "ACL user at Redis, where it is not in the URL."},
+	{"store", "password-file", 0, SETTING_STRING, AT(store_password_file), .placeholder = "FILE",
+	 .help = "The password at Redis: the first line of this file."},
+	{"store", "ca-file", 0, SETTING_STRING, AT(store_ca_file), .placeholder = "FILE",
+	 .help = "Certificates (PEM) that the certificate of Redis has to be issued by, for rediss://. "
+		 "Without "
+		 "this setting those count that the system trusts."},
 	{"store", "durability", 0, SETTING_CHOICE, AT(store_durability), .choices = durabilities,
-	 .fallback = "disk",
+	 .fallback = "auto",
 	 .help = "When a write counts as stored, and may be acknowledged to the device. disk: it is on the "
-		 "disk (synced). local: the "
-		 "operating system has it, and syncs once a second; a crash of the machine may lose that "
-		 "second."},
+		 "disk (synced); at Redis that needs appendonly yes and appendfsync always. local: the "
+		 "operating system (Redis: its process) has it; a crash of the machine may lose what was not "
+		 "synced, at LMDB that of the last second. replica: a replica of Redis has it too. auto: "
+		 "disk "
+		 "for LMDB, local for Redis."},
 	{"store", "size-max", 0, SETTING_SIZE, AT(store_size_max), 1 << 20, 1ULL << 44, NULL, "16G", "SIZE",
 	 "How large the store's file may grow. When it is full nothing is acknowledged any more until there "
 	 "is room."},

@@ -31,7 +31,7 @@ struct daemon_settings {
 	char *http_certificate, *http_key;
 	uint64_t http_connections_max, http_body_max;
 
-	char *store_url;
+	char *store_url, *store_user, *store_password_file, *store_ca_file;
 	unsigned store_durability;
 	uint64_t store_size_max, journal_age_max_ms, journal_size_max, journal_tail_max, store_pending_max;
 	uint64_t commit_interval_ms;

@@ -18,12 +18,7 @@ static const char id_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 
 static uint64_t full_hash(const struct lwm2m_server *s, struct span endpoint)
 {
-	uint8_t key[1 + STORE_ENDPOINT_MAX];
-	struct writer w = writer_of(key, sizeof(key));
-
-	writer_u8(&w, STORE_MANAGEMENT);
-	writer_bytes(&w, endpoint);
-	return siphash(&s->config.hash_key, writer_span(&w));
+	return store_key_hash(&s->config.hash_key, (struct store_key){STORE_MANAGEMENT, endpoint});
 }
 
 uint32_t device_hash(const struct lwm2m_server *s, struct span endpoint)

@@ -6,7 +6,8 @@
 
 /*
  * What a backend has to do: the functions of store.h, with arguments that store.c has checked already. A
- * backend's own struct begins with a struct store.
+ * backend's own struct begins with a struct store. NULL: it cannot (-ENOTSUP); only find_hash, walk, expired
+ * and expiry_set may be.
  */
 
 struct store_backend {
@@ -25,6 +26,14 @@ struct store_backend {
 	int (*find)(struct store *s, struct store_key key, store_device_fn *done, void *ctx);
 	int (*scan)(struct store *s, enum store_role role,
 		    int (*each)(void *ctx, const struct store_device *device), void *ctx);
+	int (*find_hash)(struct store *s, enum store_role role, uint32_t hash, store_device_fn *each,
+			 void *ctx);
+	int (*walk)(struct store *s, enum store_role role, uint64_t cursor, size_t count, store_walk_fn *each,
+		    void *ctx);
+	int (*expired)(struct store *s, enum store_role role, size_t count, uint64_t defer_ms,
+		       store_device_fn *each, void *ctx);
+	int (*expiry_set)(struct store *s, struct store_key key, uint64_t at_ms, store_device_fn *done,
+			  void *ctx);
 	int (*index_find)(struct store *s, enum store_index kind, struct span key, store_index_fn *done,
 			  void *ctx);
 
@@ -52,6 +61,8 @@ struct store_backend {
 			  void *ctx);
 	int (*lease_drop)(struct store *s, store_lease_fn *done, void *ctx);
 	int (*lease_list)(struct store *s, store_lease_fn *each, void *ctx);
+	uint64_t (*now_ms)(const struct store *s);
+	uint64_t (*silent_ms)(const struct store *s);
 };
 
 struct store {

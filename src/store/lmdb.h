@@ -338,3 +338,4 @@ int lmdb_requests_drop(struct lmdb_commit *c, struct store_key key, bool *all);
 int lmdb_lease_take(struct store *s, struct span body, uint64_t ttl_ms, store_lease_fn *done, void *ctx);
 int lmdb_lease_drop(struct store *s, store_lease_fn *done, void *ctx);
 int lmdb_lease_list(struct store *s, store_lease_fn *each, void *ctx);
+uint64_t lmdb_now_ms(const struct store *s);

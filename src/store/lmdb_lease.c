@@ -97,3 +97,10 @@ int lmdb_lease_list(struct store *s, store_lease_fn *each, void *ctx)
 {
 	return lease_submit(s, LEASE_LIST, (struct span){NULL, 0}, 0, each, ctx);
 }
+
+uint64_t lmdb_now_ms(const struct store *s)
+{
+	const struct lmdb *l = container_of(s, struct lmdb, base);
+
+	return l->options.wall_ms();
+}

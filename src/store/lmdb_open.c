@@ -446,6 +446,13 @@ static void lmdb_stats(const struct store *s, struct store_stats *out)
 	out->events_trimmed = state->events_trimmed;
 }
 
+/* What the disk does not answer, it will not answer later either: see lmdb_healthy. */
+static uint64_t lmdb_silent_ms(const struct store *s)
+{
+	(void)s;
+	return 0;
+}
+
 const struct store_backend lmdb_backend = {
 	.open = lmdb_open,
 	.close = lmdb_close,
@@ -469,4 +476,6 @@ const struct store_backend lmdb_backend = {
 	.lease_take = lmdb_lease_take,
 	.lease_drop = lmdb_lease_drop,
 	.lease_list = lmdb_lease_list,
+	.now_ms = lmdb_now_ms,
+	.silent_ms = lmdb_silent_ms,
 };

@@ -24,7 +24,7 @@ static const struct {
 void store_options_init(struct store_options *o)
 {
 	*o = (struct store_options){
-		.durability = STORE_DISK,
+		.durability = STORE_DURABILITY_DEFAULT,
 		.size_max = (uint64_t)8 << 30,
 		.journal_age_max_ms = (uint64_t)7 * 24 * 3600 * 1000,
 		.journal_bytes_max = (uint64_t)2 << 30,
@@ -32,6 +32,7 @@ void store_options_init(struct store_options *o)
 		.pending_bytes_max = (size_t)64 << 20,
 		.commit_interval_ms = 10,
 		.wall_ms = clock_wall_ms,
+		.timeout_ms = 10000,
 	};
 }
 
@@ -79,9 +80,14 @@ void store_stats(const struct store *s, struct store_stats *out)
 
 /* ---- checks ---- */
 
+static int check_role(enum store_role role)
+{
+	return role == STORE_MANAGEMENT || role == STORE_BOOTSTRAP ? 0 : -EINVAL;
+}
+
 static int check_key(struct store_key key)
 {
-	if (key.endpoint.len == 0 || (key.role != STORE_MANAGEMENT && key.role != STORE_BOOTSTRAP))
+	if (key.endpoint.len == 0 || check_role(key.role) < 0)
 		return -EINVAL;
 	return key.endpoint.len > STORE_ENDPOINT_MAX ? -EMSGSIZE : 0;
 }
@@ -174,6 +180,44 @@ int store_scan(struct store *s, enum store_role role,
 	       int (*each)(void *ctx, const struct store_device *device), void *ctx)
 {
 	return s->backend->scan(s, role, each, ctx);
+}
+
+int store_find_hash(struct store *s, enum store_role role, uint32_t hash, store_device_fn *each, void *ctx)
+{
+	int err = check_role(role);
+
+	if (!s->backend->find_hash)
+		return -ENOTSUP;
+	return err < 0 ? err : s->backend->find_hash(s, role, hash, each, ctx);
+}
+
+int store_walk(struct store *s, enum store_role role, uint64_t cursor, size_t count, store_walk_fn *each,
+	       void *ctx)
+{
+	int err = count ? check_role(role) : -EINVAL;
+
+	if (!s->backend->walk)
+		return -ENOTSUP;
+	return err < 0 ? err : s->backend->walk(s, role, cursor, count, each, ctx);
+}
+
+int store_expired(struct store *s, enum store_role role, size_t count, uint64_t defer_ms,
+		  store_device_fn *each, void *ctx)
+{
+	int err = count ? check_role(role) : -EINVAL;
+
+	if (!s->backend->expired)
+		return -ENOTSUP;
+	return err < 0 ? err : s->backend->expired(s, role, count, defer_ms, each, ctx);
+}
+
+int store_expiry_set(struct store *s, struct store_key key, uint64_t at_ms, store_device_fn *done, void *ctx)
+{
+	int err = check_key(key);
+
+	if (!s->backend->expiry_set)
+		return -ENOTSUP;
+	return err < 0 ? err : s->backend->expiry_set(s, key, at_ms, done, ctx);
 }
 
 int store_index_find(struct store *s, enum store_index kind, struct span key, store_index_fn *done, void *ctx)
@@ -287,4 +331,14 @@ int store_lease_drop(struct store *s, store_lease_fn *done, void *ctx)
 int store_lease_list(struct store *s, store_lease_fn *each, void *ctx)
 {
 	return s->backend->lease_list(s, each, ctx);
+}
+
+uint64_t store_now_ms(const struct store *s)
+{
+	return s->backend->now_ms(s);
+}
+
+uint64_t store_silent_ms(const struct store *s)
+{
+	return s->backend->silent_ms(s);
 }

@@ -2,7 +2,9 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/log.h"
+#include "base/siphash.h"
 #include "base/span.h"
 #include "coap/dedup.h"
 
@@ -50,6 +52,20 @@ struct store_key {
 	struct span endpoint; /* 1..STORE_ENDPOINT_MAX bytes, any */
 };
 
+/*
+ * The hash of a device, the same on every node: its upper 36 bits begin its registration ids, the upper 32
+ * its tokens, and they name its partition. `key` is store_hash_key's.
+ */
+static inline uint64_t store_key_hash(const struct siphash_key *key, struct store_key device)
+{
+	uint8_t bytes[1 + STORE_ENDPOINT_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	writer_u8(&w, (uint8_t)device.role);
+	writer_bytes(&w, device.endpoint);
+	return siphash(key, writer_span(&w));
+}
+
 /* Who may write (architecture, rule 1). */
 struct store_fence {
 	uint32_t node;
@@ -67,7 +83,8 @@ struct store_hot {
 };
 
 enum store_durability {
-	STORE_DISK, /* LMDB: the commit's fdatasync returned; Redis: appendfsync always */
+	STORE_DURABILITY_DEFAULT, /* LMDB: disk; Redis: local */
+	STORE_DISK,		  /* LMDB: the commit's fdatasync returned; Redis: appendfsync always */
 	/* The process of the store has it. LMDB syncs once a second: a crash of this process loses nothing,
 	 * but one of the machine may leave a file that cannot be opened any more. Keep a backup. */
 	STORE_LOCAL,
@@ -84,6 +101,11 @@ struct store_options {
 	size_t pending_bytes_max;    /* writes that wait for the store; more are refused with -ENOBUFS */
 	uint64_t commit_interval_ms; /* LMDB: under load, from the start of a commit to that of the next */
 	uint64_t (*wall_ms)(void);   /* clock, replaceable in tests */
+	/* Redis; all may be NULL and are copied. A user in the URL wins. */
+	const char *user;
+	const char *password; /* a secret: never logged */
+	const char *ca_file;  /* PEM, for rediss:; NULL: those that the system trusts */
+	uint64_t timeout_ms;  /* Redis: how long a call waits for an answer before it ends with -ETIMEDOUT */
 };
 void store_options_init(struct store_options *o);
 
@@ -224,6 +246,40 @@ int store_hand_over(struct store *s, const struct store_write *w, const struct s
 int store_scan(struct store *s, enum store_role role,
 	       int (*each)(void *ctx, const struct store_device *device), void *ctx) NODISCARD;
 
+/*
+ * The rest of this section is for nodes that do not have all devices in memory. An embedded store has one
+ * that does, and answers -ENOTSUP.
+ */
+
+/*
+ * Devices by hash: calls `each` with STORE_DONE for each device of the role whose hash (store_key_hash)
+ * begins with these 32 bits - usually one or none -, then once with STORE_ABSENT, or < 0. Redis: a look into
+ * a small part of the partition's list, then as store_find.
+ */
+int store_find_hash(struct store *s, enum store_role role, uint32_t hash, store_device_fn *each,
+		    void *ctx) NODISCARD;
+/*
+ * All devices of a role, a page of about `count` at a time, in no particular order. Begin with cursor 0; the
+ * last call of a page (STORE_ABSENT) tells where to go on, 0 at the end. Devices that come or go meanwhile
+ * may be seen or not, all others once. `next` only counts in that last call.
+ */
+typedef void store_walk_fn(void *ctx, int result, const struct store_device *device, uint64_t next);
+int store_walk(struct store *s, enum store_role role, uint64_t cursor, size_t count, store_walk_fn *each,
+	       void *ctx) NODISCARD;
+/*
+ * Devices whose time (expires_ms of the last PUT, or store_expiry_set) is over by the store's clock: at most
+ * `count`, handed out as they are stored, then once with STORE_ABSENT, or < 0. Each of them is put off by
+ * defer_ms in the same step, so that nobody else gets it meanwhile: whoever got it deals with it, or it comes
+ * back. A call looks at some of the partitions and the next one at those behind them: fewer than `count` does
+ * not mean that there are no more.
+ */
+int store_expired(struct store *s, enum store_role role, size_t count, uint64_t defer_ms,
+		  store_device_fn *each, void *ctx) NODISCARD;
+/* Moves the time at which store_expired gives the device (0: never), without a fence: it is only a reminder.
+ * `done` gets STORE_DONE or STORE_ABSENT, with no device; it may be NULL. */
+int store_expiry_set(struct store *s, struct store_key key, uint64_t at_ms, store_device_fn *done,
+		     void *ctx) NODISCARD;
+
 /* STORE_DONE, STORE_ABSENT, < 0. `key.endpoint` is borrowed for the call. */
 typedef void store_index_fn(void *ctx, int result, struct store_key key);
 /* LMDB: one read transaction. Redis: GET {i}... */
@@ -345,10 +401,20 @@ int store_lease_take(struct store *s, struct span body, uint64_t ttl_ms, store_l
 int store_lease_drop(struct store *s, store_lease_fn *done, void *ctx) NODISCARD;
 /* All live leases, then once with STORE_ABSENT. */
 int store_lease_list(struct store *s, store_lease_fn *each, void *ctx) NODISCARD;
+/*
+ * The store's clock, Unix time: what until_ms, deadlines and expiry are compared with. LMDB: that of this
+ * machine. Redis: as of its last answer, carried on by our own clock; exact to about a round trip.
+ */
+uint64_t store_now_ms(const struct store *s);
+/* For how long the store has not answered (0: it does), which leases and expiry are to be stretched by
+ * (architecture, rules 2 and 8). LMDB: 0. */
+uint64_t store_silent_ms(const struct store *s);
 
 /* ---- figures ---- */
 
 struct store_stats {
+	/* Redis: commits are batches that were sent; devices, tail and what is about files stay 0, and the
+	 * journal's figures are those of the last trimming. */
 	uint64_t commits, writes, write_failures, refused, pending_writes, pending_bytes;
 	uint64_t commit_us_last, commit_us_max;
 	uint64_t devices, journal_first, journal_last, journal_bytes, tail, file_bytes, size_max;

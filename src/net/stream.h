@@ -78,9 +78,6 @@ void net_stream_fail(struct net_stream *s, int err, const char *words);
 const char *net_stream_peer(const struct net_stream *s);
 /* After `opened` at a server with PSK: the identity the client has proven. Else empty. */
 struct span net_stream_psk_identity(const struct net_stream *s);
-/* TLS exporter (RFC 8446, 7.5): bytes that only the two ends of this one connection know. -ENOTSUP if plain.
- */
-int net_stream_export(const struct net_stream *s, const char *label, uint8_t *out, size_t len) NODISCARD;
 
 /* ---- server ---- */
 

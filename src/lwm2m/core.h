@@ -247,6 +247,7 @@ struct device_change {
 	uint64_t seen_ms;		 /* 0: unchanged */
 	const struct lwm2m_event *event; /* NULL: none */
 	struct span event_record;
+	bool patient; /* nobody waits for it */
 };
 
 /* NULL: too many are pending. */

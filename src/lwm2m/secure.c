@@ -177,13 +177,15 @@ void device_save_session(struct device *d, const struct address *peer, struct bu
 	security->save(security->ctx, peer, device_endpoint(d), d->hot.fence.gen, out);
 }
 
-/* Writes the record with this session, or none; `e` is settled when that is done. */
+/* Writes the record with this session, or none; `e` is settled when that is done. Nobody waits for it, unless
+ * something is to be asked of the device. */
 static void write_session(struct device *d, struct registration *r, struct span session, struct effect *e)
 {
 	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
 	size_t count = observations_list(r, observations);
 	struct device_change change = {.change = STORE_RECORD_PUT};
 
+	change.patient = list_empty(&d->operations);
 	r->session = session;
 	change.record = blob_encode(r, observations, count);
 	if (change.record)

@@ -265,6 +265,7 @@ static int submit(struct device *d, const struct device_change *c, struct effect
 		.hot = &hot,
 		.change = c->change,
 		.record = blob_span(c->record),
+		.patient = c->patient,
 		.expires_ms = record_expires(d, c->record, c->seen_ms ? c->seen_ms : d->hot.seen_ms),
 	};
 

@@ -74,6 +74,7 @@ struct lmdb_op {
 	size_t charge; /* bytes it counts for */
 	int result;
 	bool grows;	/* refused when the file is as good as full */
+	bool patient;	/* nobody waits for it */
 	uint16_t pages; /* of the file that it may touch, besides the end of the journal, about */
 };
 
@@ -83,6 +84,8 @@ struct lmdb_batch {
 	struct lmdb_op *first;
 	struct lmdb_op **last;
 	size_t count;
+	bool hurried;	   /* somebody waits for one of them */
+	uint64_t began_ms; /* of the loop's clock: when the first one came */
 };
 
 /* A transaction, from the start of its job until its callbacks have run. */
@@ -117,6 +120,7 @@ struct lmdb_read_kind {
 	int (*run)(struct lmdb *l, MDB_txn *txn, struct lmdb_read *r);
 	/* On the loop: calls back. */
 	void (*deliver)(struct lmdb *l, struct lmdb_read *r);
+	bool shares; /* it may wait for others to share a job with */
 };
 
 /* One look-up, on the heap with an arena for question and answer. Begins the struct of each kind. */
@@ -133,6 +137,8 @@ struct lmdb_reads {
 	size_t count;
 	struct lmdb_read *current; /* in the job, linked by next */
 	uv_work_t work;
+	uint64_t began_ms; /* of the loop's clock: the last job */
+	uv_timer_t spacing;
 };
 
 struct lmdb_lease {

@@ -42,6 +42,7 @@ static void batch_reset(struct lmdb_batch *b)
 	b->first = NULL;
 	b->last = &b->first;
 	b->count = 0;
+	b->hurried = false;
 }
 
 void lmdb_batch_init(struct lmdb *l)
@@ -93,6 +94,9 @@ void lmdb_op_submit(struct lmdb *l, struct lmdb_op *op, const struct lmdb_op_kin
 {
 	struct lmdb_batch *b = l->gathering;
 
+	if (b->count == 0)
+		b->began_ms = uv_now(l->loop);
+	b->hurried |= !op->patient;
 	op->kind = kind;
 	op->charge = charge;
 	*b->last = op;
@@ -441,13 +445,19 @@ static void spacing_over(uv_timer_t *timer)
 
 /*
  * Whether the batch waits for more. The last one says what load there is: where writes come one by one, each
- * is committed at once; where one commit had several, its costs are better shared by yet more.
+ * is committed at once; where one commit had several, its costs are better shared by yet more. What nobody
+ * waits for is not committed on its own account until its patience ends.
  */
 static bool must_wait(struct lmdb *l)
 {
-	uint64_t now = uv_now(l->loop), next = l->commit_began_ms + l->options.commit_interval_ms;
+	const struct lmdb_batch *b = l->gathering;
+	uint64_t now = uv_now(l->loop), next = 0;
 
-	if (l->closing || l->commit_size < LOADED_OPS || l->gathering->count >= COMMIT_OPS_MAX || now >= next)
+	if (!b->hurried)
+		next = b->began_ms + l->options.patience_ms;
+	else if (l->commit_size >= LOADED_OPS)
+		next = l->commit_began_ms + l->options.commit_interval_ms;
+	if (l->closing || b->count >= COMMIT_OPS_MAX || now >= next)
 		return false;
 	uv_timer_start(&l->spacing, spacing_over, next - now, 0);
 	return true;

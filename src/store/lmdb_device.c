@@ -405,6 +405,7 @@ int lmdb_write(struct store *s, const struct store_write *w, const struct store_
 		return -ENOBUFS;
 	o->hash = lmdb_device_hash(l, o->device_key);
 	o->op.grows = w->change != STORE_RECORD_DELETE;
+	o->op.patient = w->patient;
 	o->op.pages = write_pages(w, to != NULL);
 	lmdb_op_submit(l, &o->op, &write_kind, charge);
 	return 0;

@@ -101,6 +101,7 @@ static int document_change(struct store *s, enum store_document kind, const stru
 		return -ENOBUFS;
 	o->name = span_from(o->name_key, 1);
 	o->op.grows = !wanted->remove;
+	o->op.patient = kind == STORE_RESUMPTION;
 	o->op.pages = 4;
 	lmdb_op_submit(l, &o->op, &document_kind, charge);
 	return 0;
@@ -226,8 +227,8 @@ static void list_deliver(struct lmdb *l, struct lmdb_read *r)
 	free(d->items);
 }
 
-static const struct lmdb_read_kind get_kind = {NULL, get_run, get_deliver};
-static const struct lmdb_read_kind list_kind = {NULL, list_run, list_deliver};
+static const struct lmdb_read_kind get_kind = {NULL, get_run, get_deliver, true};
+static const struct lmdb_read_kind list_kind = {NULL, list_run, list_deliver, false};
 
 static int document_read(struct store *s, const struct lmdb_read_kind *how, enum store_document kind,
 			 struct span name, size_t count, store_document_fn *done, void *ctx)

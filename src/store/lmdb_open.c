@@ -274,10 +274,11 @@ static void start(struct lmdb *l, uv_loop_t *loop)
 	l->loop = loop;
 	uv_idle_init(loop, &l->turn);
 	uv_timer_init(loop, &l->spacing);
+	uv_timer_init(loop, &l->reads.spacing);
 	uv_timer_init(loop, &l->sync.timer);
 	/* What is not synced yet is no reason to stay: closing syncs. */
 	uv_unref((uv_handle_t *)&l->sync.timer);
-	l->handles = 3;
+	l->handles = 4;
 }
 
 static int lmdb_open(const char *where, const struct store_options *options, uint32_t node,
@@ -393,6 +394,7 @@ void lmdb_close_step(struct lmdb *l)
 	}
 	close_handle(l, (uv_handle_t *)&l->turn);
 	close_handle(l, (uv_handle_t *)&l->spacing);
+	close_handle(l, (uv_handle_t *)&l->reads.spacing);
 	close_handle(l, (uv_handle_t *)&l->sync.timer);
 }
 

@@ -6,6 +6,9 @@
  * whole loop wait for the disk. All that were asked for in a turn share one short reading transaction. It may
  * see a commit whose callbacks have not run yet, never less than those that have.
  *
+ * A job, which wakes a thread and then the loop, costs as much as dozens of look-ups. So those that are asked
+ * for one by one by many - what a handshake needs - share the next job if the last one has only just begun.
+ *
  * Leaves out what is looked up (a table of three functions per kind).
  */
 
@@ -96,13 +99,34 @@ static void take_some(struct lmdb *l)
 		q->last = &q->first;
 }
 
+static void spacing_over(uv_timer_t *timer)
+{
+	lmdb_wake(container_of(timer, struct lmdb, reads.spacing));
+}
+
+/* Whether the look-ups wait for more: not a full job, not the first for a while, and none that will not. */
+static bool must_wait(struct lmdb *l)
+{
+	const struct lmdb_reads *q = &l->reads;
+	uint64_t now = uv_now(l->loop), next = q->began_ms + l->options.commit_interval_ms;
+
+	if (l->closing || q->count >= READS_PER_JOB || now >= next)
+		return false;
+	for (const struct lmdb_read *r = q->first; r; r = r->next)
+		if (!r->kind->shares)
+			return false;
+	uv_timer_start(&l->reads.spacing, spacing_over, next - now, 0);
+	return true;
+}
+
 void lmdb_reads_start(struct lmdb *l)
 {
 	struct lmdb_reads *q = &l->reads;
 	int err;
 
-	if (q->current || !q->first)
+	if (q->current || !q->first || must_wait(l))
 		return;
+	q->began_ms = uv_now(l->loop);
 	take_some(l);
 	for (struct lmdb_read *r = q->current; r; r = r->next)
 		if (r->kind->prepare)

@@ -31,6 +31,7 @@ void store_options_init(struct store_options *o)
 		.tail_max = 250000,
 		.pending_bytes_max = (size_t)64 << 20,
 		.commit_interval_ms = 10,
+		.patience_ms = 100,
 		.wall_ms = clock_wall_ms,
 		.timeout_ms = 10000,
 	};

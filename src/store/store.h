@@ -25,7 +25,8 @@
  * message (number, mark, seen, dedup ring) rides in a journal record, appended in key order, so that a commit
  * writes few pages; the row with the hot fields is rewritten when the record changes, and by a sweep before
  * the journal's tail grows too long. Opening replays the tail. The journal is the event log too. Look-ups run
- * in the thread pool as well. Everything is called back on the loop, never within the call.
+ * in the thread pool as well; those of documents share a job, if there was one within commit_interval_ms.
+ * Everything is called back on the loop, never within the call.
  *
  * When LMDB's file is nearly full (size_max), or the disk is, changes are called back with -ENOSPC, look-ups
  * go on, and each later change is tried again. An eighth of size_max (256 KiB to 64 MiB) is kept for what
@@ -100,6 +101,7 @@ struct store_options {
 	uint32_t tail_max;	     /* journal records that a start has to replay, about */
 	size_t pending_bytes_max;    /* writes that wait for the store; more are refused with -ENOBUFS */
 	uint64_t commit_interval_ms; /* LMDB: under load, from the start of a commit to that of the next */
+	uint64_t patience_ms;	     /* LMDB: how long what nobody waits for waits for company */
 	uint64_t (*wall_ms)(void);   /* clock, replaceable in tests */
 	/* Redis; all may be NULL and are copied. A user in the URL wins. */
 	const char *user;
@@ -178,6 +180,9 @@ struct store_write {
 	struct span event_body;
 	const struct store_index_change *index;
 	size_t index_count;
+	/* Nobody waits for it: it may wait itself, up to patience_ms, to share what writing costs. What is
+	 * written after it, of any device, takes it along. */
+	bool patient;
 };
 
 struct store_written {
@@ -333,7 +338,7 @@ enum store_document {
 	STORE_BOOTSTRAP_CONFIG = 2,
 	STORE_MODEL = 3,
 	STORE_SETTING = 4,
-	STORE_RESUMPTION = 5 /* DTLS sessions by id */
+	STORE_RESUMPTION = 5 /* DTLS sessions by id; putting one is patient, as a write may be */
 };
 
 /*

@@ -515,6 +515,138 @@ static void closing_waits_for_no_interval(void **state)
 	assert_int_equal(find_now(f, device_key("a"))->hot.number, 21);
 }
 
+/* ---- what nobody waits for ---- */
+
+/* A store whose patience outlasts the test, with a device "a". */
+static struct store_hot patient_store(struct fixture *f)
+{
+	struct store_hot hot;
+
+	fixture_close(f);
+	f->options.patience_ms = 3600000;
+	fixture_open(f);
+	hot = fresh_hot(f);
+	put(f, "a", &hot, "record", NULL);
+	return hot;
+}
+
+static void patiently(struct fixture *f, struct store_hot *hot, struct wrote *out)
+{
+	struct store_write w = {
+		.key = device_key("a"), .hot = hot, .change = STORE_RECORD_KEEP, .patient = true};
+
+	w.dedup_index = next_hot(hot, 0);
+	write_later(f, &w, out);
+}
+
+static void sleep_a_while(struct fixture *f)
+{
+	for (uint64_t began = uv_hrtime(); uv_hrtime() - began < 50000000;)
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+static void a_patient_write_goes_with_the_next_other(void **state)
+{
+	struct wrote patient = {0};
+	struct fixture *f = *state;
+	struct store_hot hot = patient_store(f), other = fresh_hot(f);
+	uint64_t commits = stats_of(f).commits;
+
+	patiently(f, &hot, &patient);
+	sleep_a_while(f);
+	assert_false(patient.done);
+	assert_int_equal(stats_of(f).pending_writes, 1);
+	put(f, "b", &other, "record", NULL);
+	assert_int_equal(patient.written.result, STORE_DONE);
+	assert_int_equal(stats_of(f).commits, commits + 1);
+}
+
+static void closing_stores_what_was_patient(void **state)
+{
+	struct wrote patient = {0};
+	struct fixture *f = *state;
+	struct store_hot hot = patient_store(f);
+
+	patiently(f, &hot, &patient);
+	fixture_reopen(f);
+	assert_int_equal(patient.written.result, STORE_DONE);
+	assert_int_equal(find_now(f, device_key("a"))->hot.number, hot.number);
+}
+
+static void patience_ends(void **state)
+{
+	struct wrote patient[2] = {{0}};
+	struct fixture *f = *state;
+	struct store_hot hot;
+	uint64_t commits, began;
+
+	fixture_close(f);
+	f->options.patience_ms = 60;
+	fixture_open(f);
+	hot = fresh_hot(f);
+	put(f, "a", &hot, "record", NULL);
+	commits = stats_of(f).commits;
+	began = uv_hrtime();
+	patiently(f, &hot, &patient[0]);
+	sleep_a_while(f); /* less than its patience: the second does not begin it anew */
+	patiently(f, &hot, &patient[1]);
+	wait_for(f, &patient[1].done);
+	assert_true(uv_hrtime() - began >= 59000000);
+	assert_int_equal(patient[0].written.result, STORE_DONE);
+	assert_int_equal(patient[1].written.result, STORE_DONE);
+	assert_int_equal(stats_of(f).commits, commits + 1);
+}
+
+/* ---- look-ups that share a job ---- */
+
+struct gotten {
+	bool done;
+	int result;
+	uint64_t at_ns;
+};
+
+static void on_gotten(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	(void)name;
+	(void)body;
+	(void)version;
+	*(struct gotten *)ctx = (struct gotten){true, result, uv_hrtime()};
+}
+
+static void get_later(struct fixture *f, struct gotten *out)
+{
+	uv_update_time(&f->loop);
+	assert_int_equal(store_document_get(f->store, STORE_CREDENTIAL, span_str("nothing"), on_gotten, out),
+			 0);
+}
+
+static void a_lookup_waits_for_others_only_behind_another(void **state)
+{
+	enum { INTERVAL_MS = 400 };
+	struct fixture *f = *state;
+	struct gotten first = {0}, second = {0}, full[17] = {{0}};
+	uint64_t began;
+
+	fixture_close(f);
+	f->options.commit_interval_ms = INTERVAL_MS;
+	fixture_open(f);
+	began = uv_hrtime();
+	get_later(f, &first);
+	wait_for(f, &first.done);
+	get_later(f, &second);
+	wait_for(f, &second.done);
+	assert_int_equal(second.result, STORE_ABSENT);
+	assert_true(second.at_ns - began >= (uint64_t)(INTERVAL_MS - 1) * 1000000);
+	/* As many as a job takes do not wait; the one that is too many does. */
+	for (size_t i = 0; i < ARRAY_SIZE(full); i++)
+		get_later(f, &full[i]);
+	wait_for(f, &full[15].done);
+	assert_false(full[16].done);
+	/* What does not share takes them along. */
+	(void)find_now(f, device_key("a"));
+	assert_true(full[16].done);
+}
+
 /* ---- durability `local` ---- */
 
 static void local_durability_keeps_everything_over_a_clean_end(void **state)
@@ -564,6 +696,10 @@ int main(int argc, char **argv)
 		LMDB_TEST(a_disk_that_is_full_late_does_no_harm),
 		LMDB_TEST(under_load_writes_wait_for_each_other),
 		LMDB_TEST(closing_waits_for_no_interval),
+		LMDB_TEST(a_patient_write_goes_with_the_next_other),
+		LMDB_TEST(closing_stores_what_was_patient),
+		LMDB_TEST(patience_ends),
+		LMDB_TEST(a_lookup_waits_for_others_only_behind_another),
 		LMDB_TEST(local_durability_keeps_everything_over_a_clean_end),
 	};
 

@@ -6,7 +6,8 @@
  * and what it has to say goes to the devices. Nothing here decides whether a handshake is good.
  *
  * The thread pool commits the store, too, so that only a few handshakes compute at a time and the others wait
- * here: a storm of certificates must not hold up acknowledgements.
+ * here: a storm of certificates must not hold up acknowledgements. Those that follow one another closely wait
+ * for company, because to wake a thread, and then the loop, costs as much as a third of what they compute.
  */
 
 #include "daemon/secure.h"
@@ -24,7 +25,9 @@
 
 enum {
 	TOLD_PER_SECOND = 10,
-	JOBS_MAX = 2, /* of the pool's four threads */
+	JOBS_MAX = 2, /* that run: of the pool's four threads */
+	HANDSHAKES_PER_JOB = 8,
+	JOB_PACE_MS = 10,
 	FRESH = 1024, /* first uses of new credentials that are awaited */
 	COOKIE_PERIOD_MS = 600000,
 	TICKETS_PERIOD_MS = 3600000, /* those that are over are looked for */
@@ -35,11 +38,18 @@ enum {
 	SESSION_MAX = DTLS_SESSION_ENCODED_MAX + VAULT_OVERHEAD,
 };
 
-struct job {
+/* What one handshake has to compute. */
+struct task {
 	struct list node;
+	struct dtls_job *job;
+};
+
+/* Some of them, one after the other in one thread. */
+struct job {
 	uv_work_t work;
 	struct secure *secure;
-	struct dtls_job *job;
+	bool running;
+	struct list tasks;
 };
 
 struct secure {
@@ -49,8 +59,11 @@ struct secure {
 	struct lwm2m_server *server;
 	struct lwm2m_security layer;
 	struct certificate_rules rules;
-	struct list jobs; /* that wait */
-	unsigned jobs_running;
+	struct job jobs[JOBS_MAX];
+	struct list tasks; /* that wait */
+	size_t task_count;
+	uint64_t job_began_ms; /* the last one */
+	struct timer job_timer;
 	struct timer cookie_timer;
 	struct timer ticket_timer;
 	uint8_t tickets_after[DTLS_SESSION_ID_MAX]; /* how far the walk over them is */
@@ -185,7 +198,10 @@ static uint64_t host_wall(void *ctx)
 
 static void job_run(uv_work_t *work)
 {
-	dtls_job_run(container_of(work, struct job, work)->job);
+	struct job *j = container_of(work, struct job, work);
+
+	list_for_each (node, &j->tasks)
+		dtls_job_run(container_of(node, struct task, node)->job);
 }
 
 static void jobs_start(struct secure *s);
@@ -196,38 +212,72 @@ static void job_done(uv_work_t *work, int status)
 	struct secure *s = j->secure;
 
 	assert(status == 0); /* nobody cancels it */
-	s->jobs_running--;
-	dtls_job_done(j->job, now_of(s));
-	free(j);
+	for (struct list *node; (node = list_take_first(&j->tasks));) {
+		struct task *t = container_of(node, struct task, node);
+
+		dtls_job_done(t->job, now_of(s));
+		free(t);
+	}
+	j->running = false;
 	jobs_start(s);
+}
+
+static void job_start(struct secure *s, struct job *j)
+{
+	int err;
+
+	for (int i = 0; i < HANDSHAKES_PER_JOB && s->task_count > 0; i++, s->task_count--)
+		list_append(&j->tasks, list_take_first(&s->tasks));
+	j->running = true;
+	s->job_began_ms = now_of(s);
+	err = uv_queue_work(s->parts.loop, &j->work, job_run, job_done);
+	assert(err == 0);
+}
+
+static void on_job_timer(struct timer *timer, uint64_t now_ms)
+{
+	(void)now_ms;
+	jobs_start(container_of(timer, struct secure, job_timer));
 }
 
 static void jobs_start(struct secure *s)
 {
-	struct list *node;
+	uint64_t next = s->job_began_ms + JOB_PACE_MS;
 
-	while (s->jobs_running < JOBS_MAX && (node = list_take_first(&s->jobs))) {
-		struct job *j = container_of(node, struct job, node);
-		int err = uv_queue_work(s->parts.loop, &j->work, job_run, job_done);
+	for (size_t i = 0; i < JOBS_MAX && s->task_count > 0; i++) {
+		if (s->jobs[i].running)
+			continue;
+		if (s->task_count < HANDSHAKES_PER_JOB && now_of(s) < next) {
+			timer_set(s->parts.timers, &s->job_timer, next, on_job_timer);
+			return;
+		}
+		job_start(s, &s->jobs[i]);
+	}
+}
 
-		assert(err == 0);
-		s->jobs_running++;
+static void tasks_drop(struct secure *s)
+{
+	for (struct list *node; (node = list_take_first(&s->tasks));) {
+		struct task *t = container_of(node, struct task, node);
+
+		dtls_job_drop(t->job);
+		free(t);
 	}
 }
 
 static void host_run(void *ctx, struct dtls_job *job)
 {
 	struct secure *s = ctx;
-	struct job *j = calloc(1, sizeof(*j));
+	struct task *t = calloc(1, sizeof(*t));
 
-	if (!j) { /* late is better than never */
+	if (!t) { /* late is better than never */
 		dtls_job_run(job);
 		dtls_job_done(job, now_of(s));
 		return;
 	}
-	j->secure = s;
-	j->job = job;
-	list_append(&s->jobs, &j->node);
+	t->job = job;
+	list_append(&s->tasks, &t->node);
+	s->task_count++;
 	jobs_start(s);
 }
 
@@ -241,7 +291,6 @@ struct question {
 	uint8_t said[];
 };
 
-/* NULL: out of memory; the handshake then times out, as where the store does not answer. */
 static struct question *question_new(struct secure *s, uint64_t ticket, struct span said)
 {
 	struct question *q = malloc(sizeof(*q) + said.len);
@@ -252,6 +301,12 @@ static struct question *question_new(struct secure *s, uint64_t ticket, struct s
 	if (said.len)
 		memcpy(q->said, said.data, said.len);
 	return q;
+}
+
+static void question_failed(struct secure *s, uint64_t ticket, struct question *q)
+{
+	dtls_endpoint_unanswered(s->endpoint, ticket);
+	free(q);
 }
 
 /* Whether there is such a credential; remembers if its first use is awaited. */
@@ -266,7 +321,7 @@ static bool is_known(const struct question *q, const struct credential_found *fo
 	return true;
 }
 
-/* What cannot be looked up now is not unknown: this handshake times out, and the next may know. */
+/* What cannot be looked up now is not unknown. */
 static void psk_found(void *ctx, const struct credential_found *found)
 {
 	struct question *q = ctx;
@@ -276,6 +331,8 @@ static void psk_found(void *ctx, const struct credential_found *found)
 		dtls_endpoint_psk(s->endpoint, q->ticket, found->key, found->endpoint, now_of(s));
 	else if (found->result == CREDENTIALS_ABSENT)
 		dtls_endpoint_psk(s->endpoint, q->ticket, span_of(NULL, 0), span_of(NULL, 0), now_of(s));
+	else
+		dtls_endpoint_unanswered(s->endpoint, q->ticket);
 	free(q);
 }
 
@@ -284,8 +341,8 @@ static void host_find_psk(void *ctx, uint64_t ticket, struct span identity)
 	struct secure *s = ctx;
 	struct question *q = question_new(s, ticket, identity);
 
-	if (q && credentials_find_psk(s->parts.credentials, identity, psk_found, q) < 0)
-		free(q);
+	if (!q || credentials_find_psk(s->parts.credentials, identity, psk_found, q) < 0)
+		question_failed(s, ticket, q);
 }
 
 static void key_found(void *ctx, const struct credential_found *found)
@@ -297,6 +354,8 @@ static void key_found(void *ctx, const struct credential_found *found)
 		dtls_endpoint_peer(s->endpoint, q->ticket, true, true, found->endpoint, now_of(s));
 	else if (found->result == CREDENTIALS_ABSENT)
 		dtls_endpoint_peer(s->endpoint, q->ticket, false, false, span_of(NULL, 0), now_of(s));
+	else
+		dtls_endpoint_unanswered(s->endpoint, q->ticket);
 	free(q);
 }
 
@@ -304,8 +363,8 @@ static void find_key(struct secure *s, uint64_t ticket, struct span spki)
 {
 	struct question *q = question_new(s, ticket, spki);
 
-	if (q && credentials_find_key(s->parts.credentials, spki, key_found, q) < 0)
-		free(q);
+	if (!q || credentials_find_key(s->parts.credentials, spki, key_found, q) < 0)
+		question_failed(s, ticket, q);
 }
 
 /* The names of a certificate, one after the other. */
@@ -327,6 +386,12 @@ static void naming_end(struct naming *n, bool accepted, size_t index)
 	free(n);
 }
 
+static void naming_failed(struct naming *n)
+{
+	dtls_endpoint_unanswered(n->secure->endpoint, n->ticket);
+	free(n);
+}
+
 static credentials_modes modes_found;
 
 /* The first name that is an endpoint with X.509 as its credential. */
@@ -340,7 +405,7 @@ static void try_next_name(struct naming *n)
 		naming_end(n, false, 0);
 	else if (credentials_find_endpoint(s->parts.credentials, certificate_name(&n->names, n->tried++),
 					   modes_found, n) < 0)
-		free(n);
+		naming_failed(n);
 }
 
 static void modes_found(void *ctx, int result, unsigned modes, const struct credential_list *list)
@@ -349,7 +414,7 @@ static void modes_found(void *ctx, int result, unsigned modes, const struct cred
 
 	(void)list;
 	if (result < 0)
-		free(n);
+		naming_failed(n);
 	else if (result == CREDENTIALS_DONE && modes & CREDENTIAL_X509)
 		naming_end(n, true, n->tried - 1);
 	else
@@ -370,8 +435,10 @@ static void host_find_peer(void *ctx, uint64_t ticket, const struct span *chain,
 		return;
 	}
 	n = calloc(1, sizeof(*n));
-	if (!n)
+	if (!n) {
+		dtls_endpoint_unanswered(s->endpoint, ticket);
 		return;
+	}
 	n->secure = s;
 	n->ticket = ticket;
 	if (certificate_endpoints(chain[0], &s->rules, &n->names) < 0)
@@ -409,8 +476,11 @@ static void host_find_ticket(void *ctx, uint64_t ticket, struct span session_id)
 	struct secure *s = ctx;
 	struct question *q = question_new(s, ticket, session_id);
 
-	if (q && store_document_get(s->parts.store, STORE_RESUMPTION, session_id, ticket_found, q) < 0)
+	/* What is not known is not resumed. */
+	if (!q || store_document_get(s->parts.store, STORE_RESUMPTION, session_id, ticket_found, q) < 0) {
+		dtls_endpoint_ticket(s->endpoint, ticket, span_of(NULL, 0), now_of(s));
 		free(q);
+	}
 }
 
 static void ticket_kept(void *ctx, int result, struct span name, struct span body, uint64_t version)
@@ -787,7 +857,11 @@ int secure_new(const struct secure_parts *parts, struct secure **out)
 		s,	    layer_guard, layer_claim,	layer_place,   layer_bind, layer_unbind,
 		layer_drop, layer_save,	 layer_restore, layer_mismatch};
 	s->certificate = buffer_of(PEM_MAX);
-	list_init(&s->jobs);
+	list_init(&s->tasks);
+	for (size_t i = 0; i < JOBS_MAX; i++) {
+		s->jobs[i].secure = s;
+		list_init(&s->jobs[i].tasks);
+	}
 	random_fill(parts->random, &s->fresh_key, sizeof(s->fresh_key));
 	err = prepare(s);
 	if (err < 0) {
@@ -804,8 +878,10 @@ struct secure *secure_free(struct secure *s)
 {
 	if (!s)
 		return NULL;
+	timer_cancel(s->parts.timers, &s->job_timer);
 	timer_cancel(s->parts.timers, &s->cookie_timer);
 	timer_cancel(s->parts.timers, &s->ticket_timer);
+	tasks_drop(s);
 	dtls_endpoint_free(s->endpoint);
 	dtls_context_free(s->context);
 	buffer_deinit(&s->certificate);

@@ -50,6 +50,8 @@ struct attempt {
 	bool abandoned; /* goes when its job is back */
 };
 
+enum alert { ACCESS_DENIED = 49, INTERNAL_ERROR = 80 };
+
 static void on_timer(struct timer *timer, uint64_t now_ms);
 static void advance(struct attempt *a, uint64_t now_ms);
 
@@ -193,14 +195,14 @@ void attempts_deinit(struct dtls_endpoint *e)
 /* ---- the end ---- */
 
 /* The peer takes it for complete, but may not come in: it is told so under its own keys. */
-static void turn_away(struct attempt *a, const struct dtls_result *result)
+static void turn_away(struct attempt *a, const struct dtls_result *result, enum alert why)
 {
-	static const uint8_t access_denied[] = {2, 49};
+	const uint8_t fatal[] = {2, (uint8_t)why};
 	struct dtls_endpoint *e = a->endpoint;
 	struct dtls_session session = result->session;
 	struct writer w = writer_of(e->out, sizeof(e->out));
 
-	if (dtls_session_seal(&session, &w, DTLS_ALERT, span_of(access_denied, sizeof(access_denied))) == 0)
+	if (dtls_session_seal(&session, &w, DTLS_ALERT, span_of(fatal, sizeof(fatal))) == 0)
 		e->host.send(e->host.ctx, &a->peer, writer_span(&w));
 	dtls_session_wipe(&session);
 }
@@ -220,7 +222,7 @@ static void complete(struct attempt *a)
 	made = a->claim ? association_new(e, &session, a->claim) : NULL;
 	dtls_session_wipe(&session);
 	if (!made) {
-		turn_away(a, result);
+		turn_away(a, result, ACCESS_DENIED);
 		attempt_end(a);
 		return;
 	}
@@ -399,6 +401,18 @@ void dtls_job_done(struct dtls_job *job, uint64_t now_ms)
 		act_on(a, job->progress, now_ms);
 }
 
+void dtls_job_drop(struct dtls_job *job)
+{
+	struct attempt *a = job->attempt;
+
+	a->computing = false;
+	a->endpoint->computing--;
+	if (a->abandoned)
+		discard(a);
+	else
+		attempt_end(a);
+}
+
 /* ---- answers ---- */
 
 static void answered(struct attempt *a, bool accepted, uint64_t now_ms)
@@ -409,7 +423,7 @@ static void answered(struct attempt *a, bool accepted, uint64_t now_ms)
 	} else if (accepted) {
 		complete(a);
 	} else {
-		turn_away(a, dtls_handshake_result(a->handshake));
+		turn_away(a, dtls_handshake_result(a->handshake), ACCESS_DENIED);
 		attempt_end(a);
 	}
 }
@@ -472,6 +486,19 @@ void dtls_endpoint_ticket(struct dtls_endpoint *e, uint64_t ticket, struct span 
 		return;
 	dtls_handshake_resume(a->handshake, resumption);
 	answered(a, true, now_ms);
+}
+
+void dtls_endpoint_unanswered(struct dtls_endpoint *e, uint64_t ticket)
+{
+	struct attempt *a = map_find(&e->attempts_by_ticket, (uint32_t)ticket, match_ticket, &ticket);
+
+	if (!a || a->computing || a->asked == DTLS_WAITING)
+		return;
+	a->asked = DTLS_WAITING;
+	if (!a->resumed)
+		return;
+	turn_away(a, dtls_handshake_result(a->handshake), INTERNAL_ERROR);
+	attempt_end(a);
 }
 
 /* ---- what arrives ---- */

@@ -45,7 +45,8 @@ struct dtls_refusal {
 	const struct dtls_failure *failure;
 };
 
-/* Work for another thread: dtls_job_run there, then dtls_job_done on the endpoint's. */
+/* Work for another thread: dtls_job_run there, then dtls_job_done on the endpoint's. Or dtls_job_drop, which
+ * ends the handshake. */
 struct dtls_job;
 
 struct dtls_host {
@@ -106,8 +107,12 @@ void dtls_endpoint_psk(struct dtls_endpoint *e, uint64_t ticket, struct span key
 void dtls_endpoint_peer(struct dtls_endpoint *e, uint64_t ticket, bool accepted, bool pinned,
 			struct span endpoint, uint64_t now_ms);
 void dtls_endpoint_ticket(struct dtls_endpoint *e, uint64_t ticket, struct span resumption, uint64_t now_ms);
+/* It cannot be known now. The question is asked again when the peer repeats itself; a peer that need not,
+ * since it resumed a session and takes the handshake for complete, is turned away by internal_error. */
+void dtls_endpoint_unanswered(struct dtls_endpoint *e, uint64_t ticket);
 void dtls_job_run(struct dtls_job *job);
 void dtls_job_done(struct dtls_job *job, uint64_t now_ms);
+void dtls_job_drop(struct dtls_job *job);
 
 /* ---- associations, by their addresses ---- */
 

@@ -149,6 +149,39 @@ static void a_resumed_session_still_needs_its_credential(void **state)
 	world_free(w);
 }
 
+static void what_cannot_be_looked_up_now_is_asked_again(void **state)
+{
+	struct world *w = world_new(false);
+	struct device *d = device_new(w, 0, "id", key);
+	unsigned asked;
+
+	(void)state;
+	w->slow = true;
+	start(w, d);
+	assert_int_equal(w->asked, 1);
+	dtls_endpoint_unanswered(w->endpoint, w->ticket);
+	dtls_endpoint_unanswered(w->endpoint, w->ticket + 1);
+	assert_int_equal(w->asked, 1);
+	assert_int_equal(w->refused, 0);
+	pass_slowly(w, 1500);
+	assert_int_equal(w->asked, 2);
+	answer_psk(w);
+	pump(w);
+	assert_int_equal(d->ready, 1);
+
+	/* Who has resumed repeats nothing, but is told. */
+	asked = w->asked;
+	start(w, d);
+	pump(w);
+	assert_int_equal(w->asked, asked + 1);
+	assert_true(dtls_client_is_ready(d->client));
+	dtls_endpoint_unanswered(w->endpoint, w->ticket);
+	pump(w);
+	assert_false(dtls_client_is_ready(d->client));
+	assert_int_equal(stats_of(w).handshakes, 0);
+	world_free(w);
+}
+
 static void public_keys_are_computed_elsewhere(void **state)
 {
 	struct authority ca;
@@ -213,6 +246,22 @@ static void public_keys_are_computed_elsewhere(void **state)
 		pump(w);
 	}
 	assert_int_equal(d->ready, 1);
+	assert_int_equal(stats_of(w).handshakes, 0);
+
+	/* One whose job is never done, whether it was replaced or not. */
+	for (int replaced = 0; replaced < 2; replaced++) {
+		struct dtls_job *job;
+
+		start(w, d);
+		job = w->job;
+		assert_non_null(job);
+		w->job = NULL;
+		if (replaced)
+			start(w, d);
+		dtls_job_drop(job);
+		assert_int_equal(stats_of(w).handshakes, replaced);
+	}
+	dtls_job_drop(w->job);
 	assert_int_equal(stats_of(w).handshakes, 0);
 	world_free(w);
 	drop_authority(&ca);
@@ -504,6 +553,7 @@ int main(void)
 		cmocka_unit_test(a_key_may_come_late_and_an_answer_too_late),
 		cmocka_unit_test(a_lost_last_flight_is_repeated_until_data_comes),
 		cmocka_unit_test(a_resumed_session_still_needs_its_credential),
+		cmocka_unit_test(what_cannot_be_looked_up_now_is_asked_again),
 		cmocka_unit_test(public_keys_are_computed_elsewhere),
 		cmocka_unit_test(the_newest_record_moves_the_address_and_no_other),
 		cmocka_unit_test(without_connection_id_another_address_is_a_stranger),

@@ -684,9 +684,19 @@ static const struct dtls_client_host device_host = {device_send, device_input, d
 
 static void begin(struct course *c, uint8_t flags)
 {
-	const struct dtls_host host = {c,	    on_send,	  on_input,	  on_established, on_closed,
-				       on_find_psk, on_find_peer, on_find_ticket, on_keep_ticket, on_run,
-				       on_refused,  wall_of};
+	const struct dtls_host host = {c,
+				       on_send,
+				       on_input,
+				       on_established,
+				       on_closed,
+				       on_find_psk,
+				       on_find_peer,
+				       on_find_ticket,
+				       on_keep_ticket,
+				       on_run,
+				       on_refused,
+				       wall_of,
+				       NULL};
 	struct dtls_client_options device = {.context = client_contexts[!(flags & NO_CID)],
 					     .host = &device_host,
 					     .timers = &c->timers,

@@ -35,7 +35,8 @@ int coap_add_block(struct coap_message *m, uint16_t option, const struct coap_bl
 struct transfer {
 	struct coap_assemblies *owner;
 	struct timer idle;
-	uint64_t name;
+	uint64_t request; /* hash of what is asked ... */
+	uint64_t name;	  /* ... and of who asks */
 	uint32_t address_hash;
 	size_t last; /* offset of the newest block, for its retransmission */
 	struct buffer body;
@@ -55,12 +56,16 @@ static void hash_in(uint64_t *hash, const struct siphash_key *key, struct span s
 	*hash = siphash(key, span_of(&chain, sizeof(chain)));
 }
 
-static uint64_t transfer_name(const struct coap_assemblies *a, const struct address *from,
-			      const struct coap_message *m)
+static uint64_t transfer_name(const struct coap_assemblies *a, const struct address *from, uint64_t request)
+{
+	hash_in(&request, &a->key, span_of(from, sizeof(*from)));
+	return request;
+}
+
+static uint64_t transfer_request(const struct coap_assemblies *a, const struct coap_message *m)
 {
 	uint64_t hash = m->code;
 
-	hash_in(&hash, &a->key, span_of(from, sizeof(*from)));
 	for (size_t i = 0; i < m->option_count; i++) {
 		const struct coap_option *o = &m->options[i];
 
@@ -100,8 +105,9 @@ static uint32_t transfers_of(const struct coap_assemblies *a, uint32_t address_h
 	return count;
 }
 
-static struct transfer *transfer_new(struct coap_assemblies *a, const struct address *from, uint64_t name)
+static struct transfer *transfer_new(struct coap_assemblies *a, const struct address *from, uint64_t request)
 {
+	uint64_t name = transfer_name(a, from, request);
 	uint32_t address_hash_ = (uint32_t)address_hash(&a->key, from);
 	struct transfer *t;
 
@@ -111,6 +117,7 @@ static struct transfer *transfer_new(struct coap_assemblies *a, const struct add
 	if (!t)
 		return NULL;
 	t->owner = a;
+	t->request = request;
 	t->name = name;
 	t->address_hash = address_hash_;
 	t->body = buffer_of(a->limits.body_max);
@@ -165,7 +172,7 @@ enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct addres
 				  const struct coap_message *m, const struct coap_block *b, uint64_t now_ms,
 				  struct buffer *body)
 {
-	uint64_t name = transfer_name(a, from, m);
+	uint64_t request = transfer_request(a, m), name = transfer_name(a, from, request);
 	struct transfer *t = map_find(&a->transfers, (uint32_t)name, match_transfer, &name);
 	enum coap_assembled outcome;
 
@@ -179,7 +186,7 @@ enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct addres
 	if (!t && b->num > 0)
 		return COAP_ASSEMBLY_INCOMPLETE;
 	if (!t)
-		t = transfer_new(a, from, name);
+		t = transfer_new(a, from, request);
 	if (!t)
 		return COAP_ASSEMBLY_TOO_LARGE;
 	outcome = transfer_add(t, m, coap_block_offset(b));
@@ -196,4 +203,90 @@ enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct addres
 	if (outcome != COAP_ASSEMBLY_INCOMPLETE) /* a gap may be a reordered block: the transfer stays */
 		transfer_free(t);
 	return outcome;
+}
+
+/* ---- transfers that go on in another process ---- */
+
+static bool is_from(const struct transfer *t, const struct address *from)
+{
+	return t->name == transfer_name(t->owner, from, t->request);
+}
+
+/* request 8, offset of the last block 4, time left 4, body behind its length 4 */
+enum { TRANSFER_ENCODED = 8 + 4 + 4 + 4 };
+
+static void transfer_export(const struct transfer *t, uint64_t now_ms, struct buffer *out)
+{
+	uint64_t deadline_ms = t->idle.deadline_ms;
+
+	if (out->limit - out->len < TRANSFER_ENCODED + t->body.len)
+		return;
+	buffer_uint(out, t->request, 8);
+	buffer_uint(out, t->last, 4);
+	buffer_uint(out, deadline_ms > now_ms ? deadline_ms - now_ms : 0, 4);
+	buffer_uint(out, t->body.len, 4);
+	buffer_bytes(out, buffer_span(&t->body));
+}
+
+void coap_assemblies_export(const struct coap_assemblies *a, const struct address *from, uint64_t now_ms,
+			    struct buffer *out)
+{
+	uint32_t cursor = 0;
+	const struct transfer *t;
+
+	while ((t = map_next(&a->transfers, &cursor)))
+		if (is_from(t, from))
+			transfer_export(t, now_ms, out);
+}
+
+void coap_assemblies_drop(struct coap_assemblies *a, const struct address *from)
+{
+	uint32_t cursor = 0;
+	struct transfer *t;
+
+	while ((t = map_next(&a->transfers, &cursor))) {
+		if (!is_from(t, from))
+			continue;
+		transfer_free(t);
+		cursor = 0;
+	}
+}
+
+static int transfer_import(struct coap_assemblies *a, const struct address *from, struct reader *r,
+			   uint64_t now_ms)
+{
+	uint64_t request = reader_u64(r), name = transfer_name(a, from, request);
+	uint32_t last = reader_u32(r), left_ms = reader_u32(r), len = reader_u32(r);
+	struct span body = reader_bytes(r, len);
+	struct transfer *t;
+
+	if (r->failed || last > body.len)
+		return -EPROTO;
+	if (map_find(&a->transfers, (uint32_t)name, match_transfer, &name))
+		return -EEXIST;
+	if (body.len > a->limits.body_max || a->bytes + body.len > a->limits.bytes_max)
+		return -ENOSPC;
+	t = transfer_new(a, from, request);
+	if (!t)
+		return -ENOSPC;
+	t->last = last;
+	timer_set(a->timers, &t->idle, now_ms + MIN(left_ms, a->limits.idle_ms), transfer_idle);
+	buffer_bytes(&t->body, body);
+	if (t->body.failed) {
+		transfer_free(t);
+		return -ENOMEM;
+	}
+	a->bytes += body.len;
+	return 0;
+}
+
+int coap_assemblies_import(struct coap_assemblies *a, const struct address *from, struct span encoded,
+			   uint64_t now_ms)
+{
+	struct reader r = reader_of(encoded);
+	int rc = 0;
+
+	while (rc == 0 && reader_left(&r) > 0)
+		rc = transfer_import(a, from, &r, now_ms);
+	return rc;
 }

@@ -79,6 +79,18 @@ enum coap_assembled coap_assemble(struct coap_assemblies *a, const struct addres
 				  const struct coap_message *m, const struct coap_block *b, uint64_t now_ms,
 				  struct buffer *body);
 
+/*
+ * The transfers of a peer that goes on in another process, as bytes; one that `out` has no room for is left
+ * out, and then begun again by the peer (4.08). They stay here until they are dropped.
+ */
+void coap_assemblies_export(const struct coap_assemblies *a, const struct address *from, uint64_t now_ms,
+			    struct buffer *out);
+void coap_assemblies_drop(struct coap_assemblies *a, const struct address *from);
+/* -EPROTO: not what was exported; -EEXIST, -ENOSPC, -ENOMEM. What was read before that stays. The key has to
+ * be the same as there. */
+int coap_assemblies_import(struct coap_assemblies *a, const struct address *from, struct span encoded,
+			   uint64_t now_ms) NODISCARD;
+
 /* ---- bodies that go out ---- */
 
 enum { COAP_BODY_ETAG = 4 };

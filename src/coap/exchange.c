@@ -142,13 +142,20 @@ bool coap_token_in_use(const struct coap_layer *l, const struct coap_token *toke
 	return map_find(&l->exchanges, hash_token(l, token), uses_token, &key);
 }
 
+bool exchange_uses_mid(const struct coap_layer *l, const struct address *to, uint16_t mid)
+{
+	const struct mid_key key = {to, mid};
+
+	return map_find(&l->exchanges, hash_mid(l, to, mid), uses_mid, &key) != NULL;
+}
+
 uint16_t exchange_take_mid(const struct coap_layer *l, const struct address *to, uint16_t *next)
 {
-	struct mid_key key = {to, (*next)++};
+	uint16_t mid = (*next)++;
 
-	while (map_find(&l->exchanges, hash_mid(l, to, key.mid), uses_mid, &key))
-		key.mid = (*next)++;
-	return key.mid;
+	while (exchange_uses_mid(l, to, mid))
+		mid = (*next)++;
+	return mid;
 }
 
 static int table_insert(struct coap_exchange *x)
@@ -183,6 +190,52 @@ static void list_push(struct coap_exchange **first, struct coap_exchange *x)
 	else
 		*first = x;
 	(*first)->prev = x;
+}
+
+static void list_push_before(struct coap_exchange **first, struct coap_exchange *at, struct coap_exchange *x)
+{
+	x->next = at;
+	x->prev = at->prev;
+	if (*first == at)
+		*first = x;
+	else
+		x->prev->next = x;
+	at->prev = x;
+}
+
+/* Those that wait are the last ones of the list. */
+static struct coap_exchange *first_waiting(const struct coap_peer *p)
+{
+	struct coap_exchange *x = p->waiting ? p->exchanges->prev : NULL;
+
+	for (unsigned i = 1; i < p->waiting; i++)
+		x = x->prev;
+	return x;
+}
+
+static uint16_t *count_of(struct coap_exchange *x)
+{
+	struct coap_peer *p = x->peer;
+	uint16_t *const counts[] = {
+		[EXCHANGE_WAITING] = &p->waiting, [EXCHANGE_SENT] = &p->active, [EXCHANGE_ACKED] = &p->acked};
+
+	return counts[x->state];
+}
+
+int exchange_enter(struct coap_exchange *x)
+{
+	struct coap_peer *p = x->peer;
+	struct coap_exchange *at = x->state == EXCHANGE_WAITING ? NULL : first_waiting(p);
+	int rc = table_insert(x);
+
+	if (rc < 0)
+		return rc;
+	if (at)
+		list_push_before(&p->exchanges, at, x);
+	else
+		list_push(&p->exchanges, x);
+	++*count_of(x);
+	return 0;
 }
 
 static void list_drop(struct coap_exchange **first, struct coap_exchange *x)
@@ -225,14 +278,11 @@ static void begin(struct coap_exchange *x, uint64_t now_ms)
 	transmit(x, now_ms);
 }
 
-/* Sends what waits while NSTART permits. Those that wait are the last ones of the list. */
-static void begin_waiting(struct coap_peer *p, uint64_t now_ms)
+void exchange_begin_waiting(struct coap_peer *p, uint64_t now_ms)
 {
-	while (p->waiting && p->active < p->params->nstart) {
-		struct coap_exchange *x = p->exchanges->prev;
+	while (!p->frozen && p->waiting && p->active < p->params->nstart) {
+		struct coap_exchange *x = first_waiting(p);
 
-		for (unsigned i = 1; i < p->waiting; i++)
-			x = x->prev;
 		assert(x->state == EXCHANGE_WAITING);
 		p->waiting--;
 		begin(x, now_ms);
@@ -243,11 +293,10 @@ static void begin_waiting(struct coap_peer *p, uint64_t now_ms)
 static void forget(struct coap_exchange *x)
 {
 	struct coap_peer *p = x->peer;
-	uint16_t *const counts[] = {
-		[EXCHANGE_WAITING] = &p->waiting, [EXCHANGE_SENT] = &p->active, [EXCHANGE_ACKED] = &p->acked};
+	uint16_t *count = count_of(x);
 
-	assert(*counts[x->state] > 0);
-	--*counts[x->state];
+	assert(*count > 0);
+	--*count;
 	timer_cancel(x->layer->timers, &x->timer);
 	table_remove(x);
 	list_drop(&p->exchanges, x);
@@ -263,7 +312,7 @@ void exchange_finish(struct coap_exchange *x, enum coap_outcome outcome, const s
 	void *ctx = x->ctx;
 
 	forget(x);
-	begin_waiting(p, now_ms);
+	exchange_begin_waiting(p, now_ms);
 	done(ctx, outcome, response, now_ms);
 }
 
@@ -283,7 +332,7 @@ void exchange_acknowledge(struct coap_exchange *x, uint64_t now_ms)
 	free(x->datagram);
 	x->datagram = NULL;
 	timer_set(x->layer->timers, &x->timer, now_ms + p->params->response_timeout_ms, on_timer);
-	begin_waiting(p, now_ms);
+	exchange_begin_waiting(p, now_ms);
 }
 
 static void on_timer(struct timer *timer, uint64_t now_ms)
@@ -301,6 +350,11 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 	}
 	stats->timeouts++;
 	exchange_finish(x, silent ? COAP_TIMEOUT_NO_ACK : COAP_TIMEOUT_NO_RESPONSE, NULL, now_ms);
+}
+
+void exchange_wake(struct coap_exchange *x, uint64_t deadline_ms)
+{
+	timer_set(x->layer->timers, &x->timer, deadline_ms, on_timer);
 }
 
 int message_encode(const struct coap_message *m, uint8_t out[COAP_MESSAGE_MAX])
@@ -356,7 +410,7 @@ static int exchange_new(struct coap_layer *l, struct coap_peer *p, struct coap_m
 int coap_start(struct coap_layer *l, struct coap_peer *p, struct coap_message *m, uint64_t now_ms,
 	       coap_done *done, void *ctx, struct coap_exchange **out)
 {
-	bool must_wait = p->active >= p->params->nstart; /* if any waits, this is so */
+	bool must_wait = p->frozen || p->active >= p->params->nstart; /* if any waits, this is so */
 	struct coap_exchange *x;
 	int rc;
 
@@ -368,20 +422,18 @@ int coap_start(struct coap_layer *l, struct coap_peer *p, struct coap_message *m
 	rc = exchange_new(l, p, m, &x);
 	if (rc < 0)
 		return rc;
-	rc = table_insert(x);
+	x->done = done;
+	x->ctx = ctx;
+	x->state = EXCHANGE_WAITING;
+	rc = exchange_enter(x);
 	if (rc < 0) {
 		free(x->datagram);
 		pool_give(&l->pool, x);
 		return rc;
 	}
-	x->done = done;
-	x->ctx = ctx;
-	x->state = EXCHANGE_WAITING;
-	list_push(&p->exchanges, x);
-	p->waiting++;
 	if (out)
 		*out = x;
-	begin_waiting(p, now_ms);
+	exchange_begin_waiting(p, now_ms);
 	return 0;
 }
 
@@ -391,7 +443,7 @@ void coap_cancel(struct coap_layer *l, struct coap_exchange *x, uint64_t now_ms)
 
 	assert(x->layer == l);
 	forget(x);
-	begin_waiting(p, now_ms);
+	exchange_begin_waiting(p, now_ms);
 }
 
 /* ---- peers ---- */

@@ -21,6 +21,7 @@ struct coap_exchange {
 	void *ctx;
 	uint8_t *datagram; /* owned; gone when it needs no retransmission any more */
 	uint64_t timeout_ms;
+	uint64_t left_ms; /* of the timer, while the peer is frozen */
 	uint32_t retransmissions;
 	uint32_t mid_hash, token_hash;
 	uint16_t datagram_len;
@@ -43,5 +44,14 @@ void exchange_finish(struct coap_exchange *x, enum coap_outcome outcome, const s
 		     uint64_t now_ms);
 /* The next message id from `*next` that no exchange with `to` uses. */
 uint16_t exchange_take_mid(const struct coap_layer *l, const struct address *to, uint16_t *next);
+/* Whether an exchange with `to`, sent or not, has this message id. */
+bool exchange_uses_mid(const struct coap_layer *l, const struct address *to, uint16_t mid);
+/* Puts an exchange that has everything but its hashes into the table and the list, as what its state says.
+ * -ENOMEM: it is as before. */
+int exchange_enter(struct coap_exchange *x) NODISCARD;
+/* Sets its timer. */
+void exchange_wake(struct coap_exchange *x, uint64_t deadline_ms);
+/* Sends what waits while NSTART permits. */
+void exchange_begin_waiting(struct coap_peer *p, uint64_t now_ms);
 /* Bytes written to `out`; coap_encode with the errors of coap_start. */
 int message_encode(const struct coap_message *m, uint8_t out[COAP_MESSAGE_MAX]);

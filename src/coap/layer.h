@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/map.h"
 #include "base/pool.h"
 #include "base/random.h"
@@ -45,6 +46,7 @@ struct coap_peer {
 	uint16_t active;    /* outstanding, see RFC 7252, 4.7: an empty ACK makes room for the next */
 	uint16_t waiting;   /* for NSTART */
 	uint16_t acked;	    /* the empty ACK was there, the response was not */
+	bool frozen;	    /* coap_peer_freeze */
 };
 static_assert(sizeof(struct coap_peer) <= 56, "what an idle peer costs");
 
@@ -168,3 +170,27 @@ void coap_reply_code(struct coap_layer *l, const struct coap_reply_to *to, uint8
  * and given back in `*mid` (may be NULL), by which an RST is recognised. Errors as for coap_reply.
  */
 int coap_send_once(struct coap_layer *l, struct coap_peer *p, struct coap_message *m, uint16_t *mid);
+
+/* ---- a peer that moves to another process (move.c) ---- */
+
+/*
+ * Stops the time of its exchanges: nothing is sent again and nothing times out, what is started waits. No
+ * datagram of a frozen peer may be given to coap_input: what was exported would not know of it.
+ */
+void coap_peer_freeze(struct coap_layer *l, struct coap_peer *p, uint64_t now_ms);
+/* Goes on where it stopped; sends what waits. Harmless if it is not frozen. */
+void coap_peer_thaw(struct coap_layer *l, struct coap_peer *p, uint64_t now_ms);
+/* The exchange behind `x` in the order of their start (NULL: the first), or NULL. */
+struct coap_exchange *coap_exchange_next(const struct coap_peer *p, const struct coap_exchange *x);
+/* As coap_start had it. */
+void *coap_exchange_ctx(const struct coap_exchange *x);
+/* An exchange of a frozen peer as bytes, at most COAP_EXCHANGE_ENCODED_MAX. */
+enum { COAP_EXCHANGE_ENCODED_MAX = COAP_MESSAGE_MAX + 64 };
+void coap_exchange_export(const struct coap_exchange *x, struct buffer *out);
+/*
+ * Makes an exchange of a frozen peer of what was exported; it goes on as if it had been started here. Those
+ * that waited keep their order. -EPROTO: no exchange; -EEXIST: its message id or token is in use; -EAGAIN,
+ * -ENOBUFS, -ENOMEM as coap_start.
+ */
+int coap_exchange_import(struct coap_layer *l, struct coap_peer *p, struct span encoded, coap_done *done,
+			 void *ctx, struct coap_exchange **out) NODISCARD;

@@ -188,6 +188,13 @@ static void host_refused(void *ctx, const struct dtls_refusal *r)
 	note_failure(s, &failure);
 }
 
+static bool host_unknown(void *ctx, const struct address *from, struct span cid, struct span datagram)
+{
+	struct secure *s = ctx;
+
+	return s->parts.unknown(s->parts.ctx, from, cid, datagram);
+}
+
 static uint64_t host_wall(void *ctx)
 {
 	(void)ctx;
@@ -635,14 +642,21 @@ static void layer_save(void *ctx, const struct address *peer, struct span endpoi
 	explicit_bzero(encoded, sizeof(encoded));
 }
 
+/* Secrets, to be wiped after use. */
+static int unseal_session(struct secure *s, struct span endpoint, struct span sealed, struct writer *w)
+{
+	struct vault_place place = session_place(endpoint);
+
+	return vault_open(s->parts.vault, &place, sealed, w);
+}
+
 static bool layer_restore(void *ctx, struct span endpoint, struct span sealed, uint32_t generation,
 			  uint64_t mark, struct address *peer)
 {
 	struct secure *s = ctx;
-	struct vault_place place = session_place(endpoint);
 	uint8_t encoded[DTLS_SESSION_ENCODED_MAX];
 	struct writer w = writer_of(encoded, sizeof(encoded));
-	int err = vault_open(s->parts.vault, &place, sealed, &w);
+	int err = unseal_session(s, endpoint, sealed, &w);
 
 	if (err == 0)
 		err = dtls_endpoint_import(s->endpoint, writer_span(&w), generation, mark, peer);
@@ -804,7 +818,8 @@ static int make_endpoint(struct secure *s)
 				       host_keep_ticket,
 				       host_run,
 				       host_refused,
-				       host_wall};
+				       host_wall,
+				       s->parts.unknown ? host_unknown : NULL};
 	struct dtls_endpoint_config config;
 
 	dtls_endpoint_config_init(&config);
@@ -897,6 +912,24 @@ void secure_serve(struct secure *s, struct lwm2m_server *server)
 void secure_input(struct secure *s, const struct address *from, struct span datagram)
 {
 	dtls_endpoint_input(s->endpoint, from, datagram, now_of(s));
+}
+
+void secure_input_asked(struct secure *s, const struct address *from, struct span datagram)
+{
+	dtls_endpoint_input_asked(s->endpoint, from, datagram, now_of(s));
+}
+
+bool secure_proves(struct secure *s, struct span endpoint, struct span sealed, uint32_t generation,
+		   uint64_t mark, struct span datagram)
+{
+	uint8_t encoded[DTLS_SESSION_ENCODED_MAX];
+	struct writer w = writer_of(encoded, sizeof(encoded));
+	int err = unseal_session(s, endpoint, sealed, &w);
+
+	if (err == 0)
+		err = dtls_endpoint_proves(s->endpoint, writer_span(&w), generation, mark, datagram);
+	explicit_bzero(encoded, sizeof(encoded));
+	return err == 0;
 }
 
 void secure_send(struct secure *s, const struct address *association, struct span datagram)

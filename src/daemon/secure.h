@@ -28,6 +28,8 @@ struct secure_parts {
 	struct failures *failures;
 	void *ctx;
 	void (*send)(void *ctx, const struct address *to, struct span datagram);
+	/* A datagram for a session that is not here (dtls_host.unknown); NULL: nobody knows more. */
+	bool (*unknown)(void *ctx, const struct address *from, struct span cid, struct span datagram);
 	/* Somebody could not connect; not more often than people can read. */
 	void (*failed)(void *ctx, const struct failure_row *row);
 };
@@ -42,6 +44,14 @@ const struct lwm2m_security *secure_layer(struct secure *s);
 /* Before the first datagram. */
 void secure_serve(struct secure *s, struct lwm2m_server *server);
 void secure_input(struct secure *s, const struct address *from, struct span datagram);
+/* One that `unknown` was asked about. */
+void secure_input_asked(struct secure *s, const struct address *from, struct span datagram);
+/*
+ * Whether a datagram speaks for the session in the record of this device, sealed, at this generation and
+ * mark: what a claim needs (dtls_endpoint_proves).
+ */
+bool secure_proves(struct secure *s, struct span endpoint, struct span sealed, uint32_t generation,
+		   uint64_t mark, struct span datagram);
 void secure_send(struct secure *s, const struct address *association, struct span datagram);
 /* The endpoint's credential has changed: whoever came by the old one has to leave. */
 void secure_revoke(struct secure *s, struct span endpoint);

@@ -294,8 +294,12 @@ void associations_deinit(struct dtls_endpoint *e)
 bool association_say(struct dtls_endpoint *e, struct association *a, uint8_t type, struct span plaintext)
 {
 	struct writer w = writer_of(e->out, sizeof(e->out));
-	int err = dtls_session_seal(&a->session, &w, type, plaintext);
+	int err;
 
+	/* Somebody else may be counting on already. */
+	if (a->given)
+		return true;
+	err = dtls_session_seal(&a->session, &w, type, plaintext);
 	if (err == -EOVERFLOW)
 		return false;
 	if (err == 0)
@@ -307,7 +311,7 @@ bool dtls_endpoint_send(struct dtls_endpoint *e, const struct address *associati
 {
 	struct association *a = association_find(e, association);
 
-	if (!a)
+	if (!a || a->given)
 		return false;
 	if (association_say(e, a, DTLS_APPLICATION_DATA, plaintext))
 		return true;
@@ -410,29 +414,144 @@ static bool is_superseded(const struct dtls_endpoint *e, const struct dtls_sessi
 	return a && a->session.used_ms >= session->used_ms;
 }
 
+static bool is_too_old(const struct dtls_endpoint *e, const struct dtls_session *session)
+{
+	return (e->config.age_ms && endpoint_wall(e) >= session->created_ms + e->config.age_ms) ||
+	       session->created_ms < e->config.since_ms;
+}
+
+static int install(struct dtls_endpoint *e, const struct dtls_session *session, struct association **out)
+{
+	if (is_too_old(e, session))
+		return -ETIME;
+	if (is_superseded(e, session))
+		return -EEXIST;
+	if (e->stats.associations >= e->config.associations_max)
+		return -ENOSPC;
+	*out = association_add(e, session);
+	return *out ? 0 : -ENOMEM;
+}
+
 int dtls_endpoint_import(struct dtls_endpoint *e, struct span encoded, uint32_t generation, uint64_t mark,
 			 struct address *association)
 {
 	struct dtls_session session;
-	struct association *a = NULL;
+	struct association *a;
 	int err = dtls_session_decode(encoded, &session);
 
 	if (err == 0)
 		err = dtls_session_enter_term(&session, generation, random_u32(e->random));
-	if (err == 0 && e->config.age_ms && endpoint_wall(e) >= session.created_ms + e->config.age_ms)
-		err = -ETIME;
-	if (err == 0 && session.created_ms < e->config.since_ms)
-		err = -ETIME;
-	if (err == 0 && is_superseded(e, &session))
-		err = -EEXIST;
-	if (err == 0 && e->stats.associations >= e->config.associations_max)
-		err = -ENOSPC;
 	if (err == 0) {
 		dtls_session_set_mark(&session, mark);
-		a = association_add(e, &session);
-		err = a ? 0 : -ENOMEM;
+		err = install(e, &session, &a);
 	}
-	if (a)
+	if (err == 0)
+		*association = association_address(a);
+	dtls_session_wipe(&session);
+	return err;
+}
+
+int dtls_endpoint_proves(const struct dtls_endpoint *e, struct span encoded, uint32_t generation,
+			 uint64_t mark, struct span datagram)
+{
+	struct dtls_session session;
+	int err = dtls_session_decode(encoded, &session);
+
+	if (err == 0 && is_too_old(e, &session))
+		err = -ETIME;
+	if (err == 0 && !dtls_session_proves(&session, datagram, mark))
+		err = -EACCES;
+	if (err == 0)
+		err = dtls_session_enter_term(&session, generation + 1, 0);
+	dtls_session_wipe(&session);
+	return err;
+}
+
+/* ---- between two endpoints ---- */
+
+enum { CARRIED_FORMAT = 1 };
+
+void dtls_endpoint_hold(struct dtls_endpoint *e, const struct address *association, bool held)
+{
+	struct association *a = association_find(e, association);
+
+	if (!a)
+		return;
+	a->held = held;
+	a->given = a->given && held;
+}
+
+/* format 1, length of Finished 1, and if it is not 0 the next number of epoch 0 8, Finished; the session */
+int dtls_endpoint_give(struct dtls_endpoint *e, const struct address *association, struct writer *w)
+{
+	struct association *a = association_find(e, association);
+	const struct dtls_last_flight *last;
+
+	if (!a)
+		return -ENOENT;
+	last = a->last_flight;
+	writer_u8(w, CARRIED_FORMAT);
+	writer_u8(w, last ? last->finished_len : 0);
+	if (last) {
+		writer_u64(w, last->record_seq);
+		writer_bytes(w, span_of(last->finished, last->finished_len));
+	}
+	dtls_session_encode(&a->session, true, w);
+	if (w->failed)
+		return -EMSGSIZE;
+	a->held = a->given = true;
+	return 0;
+}
+
+static int read_last_flight(struct reader *r, struct dtls_last_flight *last)
+{
+	struct span finished;
+
+	*last = (struct dtls_last_flight){.finished_len = reader_u8(r)};
+	if (last->finished_len == 0)
+		return 0;
+	if (last->finished_len > sizeof(last->finished))
+		return -EBADMSG;
+	last->record_seq = reader_u64(r);
+	finished = reader_bytes(r, last->finished_len);
+	if (finished.len)
+		memcpy(last->finished, finished.data, finished.len);
+	return r->failed || last->record_seq >> 48 ? -EBADMSG : 0;
+}
+
+static int read_carried(struct span carried, struct dtls_session *session, struct dtls_last_flight *last)
+{
+	struct reader r = reader_of(carried);
+	uint8_t format = reader_u8(&r);
+	int err;
+
+	*session = (struct dtls_session){0};
+	if (format != CARRIED_FORMAT)
+		return format > CARRIED_FORMAT ? -EPROTO : -EBADMSG;
+	err = read_last_flight(&r, last);
+	if (err == 0)
+		err = dtls_session_decode(reader_rest(&r), session);
+	/* A copy without its counter is the store's, and may not go on as it is. */
+	if (err == 0 && session->write_seq & DTLS_SEQ_UNKNOWN)
+		err = -EBADMSG;
+	return err;
+}
+
+int dtls_endpoint_take(struct dtls_endpoint *e, struct span carried, struct address *association)
+{
+	struct dtls_last_flight last;
+	struct dtls_session session;
+	struct association *a = NULL;
+	int err = read_carried(carried, &session, &last);
+
+	if (err == 0)
+		err = install(e, &session, &a);
+	if (err == 0 && last.finished_len > 0) {
+		a->last_flight = malloc(sizeof(last));
+		if (a->last_flight)
+			*a->last_flight = last;
+	}
+	if (err == 0)
 		*association = association_address(a);
 	dtls_session_wipe(&session);
 	return err;

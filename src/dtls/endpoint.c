@@ -178,7 +178,8 @@ static bool is_hello(const struct dtls_record *record)
 	       f.type == DTLS_CLIENT_HELLO && f.offset == 0;
 }
 
-static void take_record(struct dtls_endpoint *e, const struct address *from, const struct dtls_record *record,
+/* False: a protected record of nobody here. */
+static bool take_record(struct dtls_endpoint *e, const struct address *from, const struct dtls_record *record,
 			uint64_t now_ms)
 {
 	struct association *a;
@@ -189,22 +190,21 @@ static void take_record(struct dtls_endpoint *e, const struct address *from, con
 			attempt_hello(e, from, record, now_ms);
 		else if (!attempt_input(e, from, record, now_ms))
 			e->stats.records_unknown++;
-		return;
+		return true;
 	}
 	a = record->type == DTLS_TLS12_CID ? association_by_cid(e, record->cid)
 					   : association_by_address(e, from);
 	/* Without connection ids an old session and a new handshake may share an address: what the one cannot
 	 * open is the other's. */
 	contested = a && !a->session.own_cid_len && attempt_is_at(e, from);
-	if (a && !(contested && record->type == DTLS_HANDSHAKE) &&
+	if (a && !a->held && !(contested && record->type == DTLS_HANDSHAKE) &&
 	    (endpoint_record(e, a, from, record) || !contested))
-		return;
-	if (!attempt_input(e, from, record, now_ms))
-		e->stats.records_unknown++;
+		return true;
+	return attempt_input(e, from, record, now_ms);
 }
 
-void dtls_endpoint_input(struct dtls_endpoint *e, const struct address *from, struct span datagram,
-			 uint64_t now_ms)
+static void input(struct dtls_endpoint *e, const struct address *from, struct span datagram, bool asked,
+		  uint64_t now_ms)
 {
 	struct reader r = reader_of(datagram);
 	struct dtls_record record;
@@ -214,6 +214,22 @@ void dtls_endpoint_input(struct dtls_endpoint *e, const struct address *from, st
 			e->stats.records_malformed++;
 			return;
 		}
-		take_record(e, from, &record, now_ms);
+		if (take_record(e, from, &record, now_ms))
+			continue;
+		e->stats.records_unknown++;
+		if (!asked && e->host.unknown && e->host.unknown(e->host.ctx, from, record.cid, datagram))
+			return;
 	}
+}
+
+void dtls_endpoint_input(struct dtls_endpoint *e, const struct address *from, struct span datagram,
+			 uint64_t now_ms)
+{
+	input(e, from, datagram, false, now_ms);
+}
+
+void dtls_endpoint_input_asked(struct dtls_endpoint *e, const struct address *from, struct span datagram,
+			       uint64_t now_ms)
+{
+	input(e, from, datagram, true, now_ms);
 }

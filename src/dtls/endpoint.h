@@ -69,6 +69,13 @@ struct dtls_host {
 	void (*run)(void *ctx, struct dtls_job *job);
 	void (*refused)(void *ctx, const struct dtls_refusal *refusal);
 	uint64_t (*wall_ms)(void *ctx);
+	/*
+	 * A protected record of no session that is here, or of one that is held. `cid`: the connection id
+	 * that it came under, empty if only its address names it. True: the whole datagram is the host's now,
+	 * which may copy it, look elsewhere, and give it to dtls_endpoint_input_asked later, not from within.
+	 * NULL: nobody knows more.
+	 */
+	bool (*unknown)(void *ctx, const struct address *from, struct span cid, struct span datagram);
 };
 
 struct dtls_endpoint_config {
@@ -101,6 +108,9 @@ void dtls_endpoint_set_cookie_keys(struct dtls_endpoint *e, const struct dtls_co
 /* One datagram, at `now_ms` of the clock of `timers`. */
 void dtls_endpoint_input(struct dtls_endpoint *e, const struct address *from, struct span datagram,
 			 uint64_t now_ms);
+/* The same for one that `unknown` was asked about: it is not asked again. */
+void dtls_endpoint_input_asked(struct dtls_endpoint *e, const struct address *from, struct span datagram,
+			       uint64_t now_ms);
 /* Answers to host's questions. Unknown tickets are ignored. */
 void dtls_endpoint_psk(struct dtls_endpoint *e, uint64_t ticket, struct span key, struct span endpoint,
 		       uint64_t now_ms); /* key empty: the identity is unknown */
@@ -149,6 +159,29 @@ int dtls_endpoint_export(struct dtls_endpoint *e, const struct address *associat
  */
 int dtls_endpoint_import(struct dtls_endpoint *e, struct span encoded, uint32_t generation, uint64_t mark,
 			 struct address *association) NODISCARD;
+
+/* ---- between two endpoints ---- */
+
+/* Held, it opens no record (`unknown` gets them), and nothing is said because of it. Harmless if it is gone.
+ */
+void dtls_endpoint_hold(struct dtls_endpoint *e, const struct address *association, bool held);
+/*
+ * As bytes for another endpoint, which goes on exactly here: counter, replay window, retained last flight.
+ * From now on it is held and seals nothing any more, until it is dropped (it is there now), or held no longer
+ * (it is not, and never will be with these bytes). Secrets in the clear, at most DTLS_CARRIED_MAX. -ENOENT.
+ */
+enum { DTLS_CARRIED_MAX = DTLS_SESSION_ENCODED_MAX + 64 };
+int dtls_endpoint_give(struct dtls_endpoint *e, const struct address *association,
+		       struct writer *w) NODISCARD;
+/* Goes on with what another endpoint gave, bound. Errors of dtls_endpoint_import but -EOVERFLOW. */
+int dtls_endpoint_take(struct dtls_endpoint *e, struct span carried, struct address *association) NODISCARD;
+/*
+ * Whether a datagram speaks for a session in the store, of a device whose generation is now `generation`: 0
+ * if it authenticates, is new (dtls_session_proves), and the session could go on here in the next generation.
+ * Nothing is installed. -EACCES: it does not; else as dtls_endpoint_import.
+ */
+int dtls_endpoint_proves(const struct dtls_endpoint *e, struct span encoded, uint32_t generation,
+			 uint64_t mark, struct span datagram) NODISCARD;
 
 struct dtls_endpoint_stats {
 	size_t associations, unbound, handshakes;

@@ -30,6 +30,8 @@ struct association {
 	struct claim *claim;		      /* NULL: bound */
 	struct dtls_last_flight *last_flight; /* until the peer shows that it has it */
 	bool addressed;			      /* in endpoint->by_address: records bring no connection id */
+	bool held;			      /* opens no record */
+	bool given;			      /* seals none: another endpoint may go on with it */
 };
 
 /* Tokens of the source networks that hash here. */

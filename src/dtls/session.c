@@ -149,6 +149,24 @@ enum dtls_opened dtls_session_open(struct dtls_session *s, const struct dtls_rec
 	return remember(s, r->seq) ? DTLS_OPENED : DTLS_OPENED_OLD;
 }
 
+bool dtls_session_proves(const struct dtls_session *s, struct span datagram, uint64_t mark)
+{
+	struct dtls_session trial = *s;
+	struct reader r = reader_of(datagram);
+	uint8_t plain[DTLS_FRAGMENT_MAX], type;
+	struct dtls_record record;
+	struct span content;
+	bool proven = false;
+
+	dtls_session_set_mark(&trial, mark);
+	while (!proven && dtls_record_parse(&r, DTLS_CID_OWN, &record) == 0)
+		proven = dtls_session_open(&trial, &record, trial.used_ms, plain, &content, &type) ==
+			 DTLS_OPENED;
+	explicit_bzero(plain, sizeof(plain));
+	dtls_session_wipe(&trial);
+	return proven;
+}
+
 /* ---- as bytes ---- */
 
 /*

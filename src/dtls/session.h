@@ -83,6 +83,13 @@ int dtls_session_enter_term(struct dtls_session *s, uint32_t generation, uint32_
 void dtls_session_set_mark(struct dtls_session *s, uint64_t mark);
 
 /*
+ * Whether a datagram comes from the peer and is new: one of its records authenticates and is above `mark` and
+ * all that the session has seen. Changes nothing, so that it may be asked of a copy that somebody else owns
+ * (architecture, rule 3).
+ */
+bool dtls_session_proves(const struct dtls_session *s, struct span datagram, uint64_t mark);
+
+/*
  * As bytes, versioned, at most DTLS_SESSION_ENCODED_MAX: secrets in the clear, so seal them (vault.h). The
  * exact counter and the window are in it only `with_counter`, for a hand-over: a copy without must enter a
  * term before it seals (dtls_session_seal asserts that), and holds all up to read_top for old. Fails the

@@ -12,7 +12,7 @@
 #include "dtls/client.h"
 #include "dtls/endpoint.h"
 
-enum { CLIENTS = 4, QUEUE = 64 };
+enum { CLIENTS = 4, QUEUE = 64, SEALED_MAX = 20000 };
 
 struct world;
 
@@ -64,6 +64,12 @@ struct world {
 	char identity[DTLS_IDENTITY_MAX + 1], endpoint_name[64], text[64];
 	uint64_t number;
 	struct buffer resumption_id, resumption;
+	bool elsewhere; /* what is unknown is not looked at any further */
+	unsigned unknown;
+	size_t unknown_cid_len;
+	/* Numbers of all protected records to devices, in the order in which they were sealed. */
+	uint64_t *sealed;
+	size_t sealed_count;
 };
 
 static const char key[] = "0123456789abcdef";
@@ -91,12 +97,24 @@ static inline void enqueue(struct world *w, const struct address *at, bool to_de
 		memcpy(p->bytes, datagram.data, datagram.len);
 }
 
+/* type 1, version 2, epoch 2, number 6 */
+static inline void note_sealed(struct world *w, struct span datagram)
+{
+	struct reader r = reader_of(span_from(datagram, 3));
+
+	if (reader_u16(&r) != DTLS_EPOCH || !w->sealed)
+		return;
+	assert_in_range(w->sealed_count, 0, SEALED_MAX - 1);
+	w->sealed[w->sealed_count++] = reader_uint(&r, 6);
+}
+
 static inline void host_send(void *ctx, const struct address *to, struct span datagram)
 {
 	struct world *w = ctx;
 
 	w->answers++;
 	w->bytes_out += datagram.len;
+	note_sealed(w, datagram);
 	if (w->lose_to_client)
 		w->lose_to_client--;
 	else
@@ -212,6 +230,16 @@ static inline uint64_t host_wall(void *ctx)
 	return ((struct world *)ctx)->wall_ms;
 }
 
+static inline bool host_unknown(void *ctx, const struct address *from, struct span cid, struct span datagram)
+{
+	struct world *w = ctx;
+
+	assert_true(from->family == 4 && datagram.len > 0);
+	w->unknown++;
+	w->unknown_cid_len = cid.len;
+	return w->elsewhere;
+}
+
 /* ---- the devices' host ---- */
 
 static inline void device_send(void *ctx, struct span datagram)
@@ -221,25 +249,29 @@ static inline void device_send(void *ctx, struct span datagram)
 	enqueue(d->world, &d->address, false, datagram);
 }
 
+static inline void pump_one(struct world *w)
+{
+	struct packet_kept p = w->queue[0];
+	struct span datagram = span_of(p.bytes, p.len);
+	struct device *d = device_at(w, &p.from);
+
+	memmove(w->queue, w->queue + 1, --w->queued * sizeof(p));
+	if (p.to_device) {
+		if (d)
+			dtls_client_input(d->client, datagram, w->wall_ms, w->now_ms);
+		return;
+	}
+	w->last = p;
+	w->sent++;
+	w->bytes_in += p.len;
+	dtls_endpoint_input(w->endpoint, &p.from, datagram, w->now_ms);
+}
+
 /* Until nothing is on its way. */
 static inline void pump(struct world *w)
 {
-	while (w->queued) {
-		struct packet_kept p = w->queue[0];
-		struct span datagram = span_of(p.bytes, p.len);
-		struct device *d = device_at(w, &p.from);
-
-		memmove(w->queue, w->queue + 1, --w->queued * sizeof(p));
-		if (p.to_device) {
-			if (d)
-				dtls_client_input(d->client, datagram, w->wall_ms, w->now_ms);
-			continue;
-		}
-		w->last = p;
-		w->sent++;
-		w->bytes_in += p.len;
-		dtls_endpoint_input(w->endpoint, &p.from, datagram, w->now_ms);
-	}
+	while (w->queued)
+		pump_one(w);
 }
 
 static inline void to_endpoint(struct world *w, const struct address *from, struct span datagram)
@@ -302,7 +334,8 @@ static inline void open_endpoint(struct world *w)
 				       host_keep_ticket,
 				       host_run,
 				       host_refused,
-				       host_wall};
+				       host_wall,
+				       host_unknown};
 	struct dtls_cookie_keys keys = {.period = 7, .current = "secret"};
 
 	w->endpoint = dtls_endpoint_new(&w->config, &host, w->server, &w->timers, &w->random);
@@ -348,6 +381,7 @@ static inline void world_free(struct world *w)
 	dtls_context_free(w->client);
 	buffer_deinit(&w->resumption_id);
 	buffer_deinit(&w->resumption);
+	free(w->sealed);
 	free(w);
 }
 

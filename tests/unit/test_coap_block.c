@@ -7,6 +7,7 @@
 
 #include "coap/block.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum { NOW = 1000, IDLE_MS = 5000, BODY_MAX = 256, BYTES_MAX = 320 };
@@ -694,9 +695,103 @@ static void test_upload_too_large(void **state)
 	coap_upload_deinit(&u);
 }
 
+/* The transfers of one peer as bytes. */
+static void take_along(struct bench *b, struct buffer *out)
+{
+	coap_assemblies_export(&b->assemblies, &b->from, b->now_ms, out);
+	assert_false(out->failed);
+}
+
+static void test_transfers_move(void **state)
+{
+	_cleanup_buffer_ struct buffer bytes = buffer_of(4096), small = buffer_of(40);
+	struct bench a, b;
+
+	(void)state;
+	setup(&a);
+	setup(&b);
+	assert_int_equal(put_part(&a, 40, 0), COAP_ASSEMBLY_CONTINUE);
+	assert_int_equal(put_part(&a, 40, 1), COAP_ASSEMBLY_CONTINUE);
+	a.from.port++; /* somebody else's stays */
+	assert_int_equal(put_part(&a, 40, 0), COAP_ASSEMBLY_CONTINUE);
+	a.from.port--;
+	take_along(&a, &small); /* has no room for it */
+	assert_int_equal(small.len, 0);
+	take_along(&a, &bytes);
+	/* The peer has another name there. */
+	b.from = (struct address){.family = ADDRESS_ASSOCIATION, .ip = {7}};
+	assert_int_equal(coap_assemblies_import(&b.assemblies, &b.from, buffer_span(&bytes), b.now_ms), 0);
+	assert_int_equal(b.assemblies.bytes, 32);
+	assert_int_equal(coap_assemblies_import(&b.assemblies, &b.from, buffer_span(&bytes), b.now_ms),
+			 -EEXIST);
+	assert_int_equal(put_part(&b, 40, 1), COAP_ASSEMBLY_CONTINUE); /* its ACK was lost */
+	assert_int_equal(put_part(&b, 40, 2), COAP_ASSEMBLED);
+	expect_body(&b, 40);
+	coap_assemblies_drop(&a.assemblies, &a.from);
+	assert_int_equal(a.assemblies.transfers.count, 1);
+	assert_int_equal(put_part(&a, 40, 2), COAP_ASSEMBLY_INCOMPLETE);
+	teardown(&a);
+	teardown(&b);
+}
+
+static void test_transfers_that_rest_end_there_too(void **state)
+{
+	_cleanup_buffer_ struct buffer bytes = buffer_of(4096);
+	struct bench a, b;
+
+	(void)state;
+	setup(&a);
+	setup(&b);
+	assert_int_equal(put_part(&a, 40, 0), COAP_ASSEMBLY_CONTINUE);
+	a.now_ms += IDLE_MS - 10;
+	take_along(&a, &bytes);
+	assert_int_equal(coap_assemblies_import(&b.assemblies, &b.from, buffer_span(&bytes), b.now_ms), 0);
+	timers_advance(&b.timers, b.now_ms + 9);
+	assert_int_equal(b.assemblies.transfers.count, 1);
+	timers_advance(&b.timers, b.now_ms + 10);
+	assert_int_equal(b.assemblies.transfers.count, 0);
+	teardown(&a);
+	teardown(&b);
+}
+
+static int import_bytes(struct bench *b, const char *hex)
+{
+	struct bytes bytes = bytes_of(hex);
+	struct span exact = exact_copy(bytes_span(&bytes));
+	int rc = coap_assemblies_import(&b->assemblies, &b->from, exact, b->now_ms);
+
+	free((void *)exact.data);
+	return rc;
+}
+
+static void test_transfers_that_are_none(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	setup(&b);
+	assert_int_equal(import_bytes(&b, ""), 0);
+	assert_int_equal(import_bytes(&b, "00"), -EPROTO);
+	assert_int_equal(import_bytes(&b, "0000000000000001 00000000 00000001 00000002 61"), -EPROTO);
+	assert_int_equal(import_bytes(&b, "0000000000000001 00000002 00000001 00000001 61"), -EPROTO);
+	assert_int_equal(import_bytes(&b, "0000000000000001 00000000 00000001 ffffffff 61"), -EPROTO);
+	assert_int_equal(b.assemblies.transfers.count, 0);
+	assert_int_equal(import_bytes(&b, "0000000000000001 00000000 ffffffff 00000001 61"
+					  "0000000000000002 00000000 ffffffff 00000001 61"
+					  "0000000000000003 00000000 ffffffff 00000001 61"),
+			 -ENOSPC); /* two of one peer */
+	assert_int_equal(b.assemblies.transfers.count, 2);
+	timers_advance(&b.timers, b.now_ms + IDLE_MS);
+	assert_int_equal(b.assemblies.transfers.count, 0);
+	teardown(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transfers_move),
+		cmocka_unit_test(test_transfers_that_rest_end_there_too),
+		cmocka_unit_test(test_transfers_that_are_none),
 		cmocka_unit_test(test_option),
 		cmocka_unit_test(test_option_round_trip),
 		cmocka_unit_test(test_assemble),

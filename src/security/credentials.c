@@ -161,6 +161,8 @@ static bool tell_gone(const struct change *ch)
 		if (!now || memcmp(now->fingerprint, before->fingerprint, CREDENTIAL_FINGERPRINT))
 			gone[count++] = *before;
 	}
+	if (count)
+		credentials_lookups_renew(ch->c, ch->endpoint, gone, count);
 	if (count && ch->c->changed)
 		ch->c->changed(ch->c->changed_ctx, ch->endpoint, gone, count);
 	return count > 0;
@@ -705,6 +707,8 @@ struct credentials *credentials_new(struct store *store, struct vault *vault, cr
 		return NULL;
 	*c = (struct credentials){.store = store, .vault = vault, .changed = changed, .changed_ctx = ctx};
 	list_init(&c->changes);
+	list_init(&c->lookups);
+	list_init(&c->modes);
 	/* Until it is known, and if it cannot be known, there may be some. */
 	c->any = true;
 	err = store_document_list(store, STORE_CREDENTIAL, span_of(NULL, 0), 1, on_any, c);

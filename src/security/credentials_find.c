@@ -4,6 +4,10 @@
 /*
  * Look-ups of credentials: what a handshake waits for, so each is one look-up of the store. Nothing is kept
  * in memory: a credential that was removed on another node must not work here any more.
+ *
+ * The store may have looked before a credential went and say so after it: whoever ends the sessions of what
+ * went knows nothing yet of a handshake that waits for this answer. So what is under way then is looked up
+ * again.
  */
 
 #include "security/credentials_private.h"
@@ -13,7 +17,9 @@
 /* ---- whose is it ---- */
 
 struct lookup {
+	struct list node;
 	struct credentials *c;
+	bool stale;
 	struct credential_entry entry; /* what is looked for */
 	credentials_found *done;
 	void *ctx;
@@ -34,6 +40,17 @@ static int open_owner(const struct lookup *l, struct span body, uint8_t room[CRE
 	return err;
 }
 
+static store_document_fn on_owner;
+
+static int ask_owner(struct lookup *l)
+{
+	struct credential_name n;
+
+	l->stale = false;
+	return store_document_get(l->c->store, STORE_CREDENTIAL, credential_name_claim(&n, &l->entry),
+				  on_owner, l);
+}
+
 static void on_owner(void *ctx, int result, struct span name, struct span body, uint64_t version)
 {
 	struct lookup *l = ctx;
@@ -42,8 +59,14 @@ static void on_owner(void *ctx, int result, struct span name, struct span body, 
 
 	(void)name;
 	(void)version;
-	if (result == STORE_DONE)
+	if (result == STORE_DONE && l->stale) {
+		found.result = ask_owner(l);
+		if (!found.result)
+			return;
+	} else if (result == STORE_DONE) {
 		found.result = open_owner(l, body, room, &found);
+	}
+	list_remove(&l->node);
 	l->done(l->ctx, &found);
 	explicit_bzero(room, sizeof(room));
 	free(l);
@@ -52,16 +75,16 @@ static void on_owner(void *ctx, int result, struct span name, struct span body, 
 static int find_owner(struct lookup *wanted)
 {
 	struct lookup *l = malloc(sizeof(*l));
-	struct credential_name n;
 	int err;
 
 	if (!l)
 		return -ENOMEM;
 	*l = *wanted;
-	err = store_document_get(l->c->store, STORE_CREDENTIAL, credential_name_claim(&n, &l->entry),
-				 on_owner, l);
+	err = ask_owner(l);
 	if (err)
 		free(l);
+	else
+		list_append(&l->c->lookups, &l->node);
 	return err;
 }
 
@@ -92,9 +115,22 @@ int credentials_find_key(struct credentials *c, struct span spki, credentials_fo
 /* ---- what may it ---- */
 
 struct modes_lookup {
+	struct list node;
+	struct credentials *c;
+	bool stale;
+	struct credential_name name;
 	credentials_modes *done;
 	void *ctx;
 };
+
+static store_document_fn on_list;
+
+static int ask_modes(struct modes_lookup *l)
+{
+	l->stale = false;
+	return store_document_get(l->c->store, STORE_CREDENTIAL, span_of(l->name.bytes, l->name.len), on_list,
+				  l);
+}
 
 static void on_list(void *ctx, int result, struct span name, struct span body, uint64_t version)
 {
@@ -104,10 +140,16 @@ static void on_list(void *ctx, int result, struct span name, struct span body, u
 
 	(void)name;
 	(void)version;
-	if (result == STORE_DONE)
+	if (result == STORE_DONE && l->stale) {
+		result = ask_modes(l);
+		if (!result)
+			return;
+	} else if (result == STORE_DONE) {
 		result = credential_list_decode(body, &list);
-	else if (result > 0)
+	} else if (result > 0) {
 		result = CREDENTIALS_ABSENT;
+	}
+	list_remove(&l->node);
 	for (size_t i = 0; result == CREDENTIALS_DONE && i < list.count; i++)
 		modes |= list.items[i].mode;
 	l->done(l->ctx, result, modes, result == CREDENTIALS_DONE ? &list : NULL);
@@ -117,7 +159,6 @@ static void on_list(void *ctx, int result, struct span name, struct span body, u
 int credentials_find_endpoint(struct credentials *c, struct span endpoint, credentials_modes *done, void *ctx)
 {
 	struct modes_lookup *l;
-	struct credential_name n;
 	int err;
 
 	if (!endpoint.len || endpoint.len > CREDENTIAL_ENDPOINT_MAX)
@@ -125,12 +166,34 @@ int credentials_find_endpoint(struct credentials *c, struct span endpoint, crede
 	l = malloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
-	*l = (struct modes_lookup){done, ctx};
-	err = store_document_get(c->store, STORE_CREDENTIAL, credential_name_endpoint(&n, endpoint), on_list,
-				 l);
+	*l = (struct modes_lookup){.c = c, .done = done, .ctx = ctx};
+	(void)credential_name_endpoint(&l->name, endpoint);
+	err = ask_modes(l);
 	if (err)
 		free(l);
+	else
+		list_append(&c->modes, &l->node);
 	return err;
+}
+
+void credentials_lookups_renew(struct credentials *c, struct span endpoint,
+			       const struct credential_entry *gone, size_t count)
+{
+	struct credential_name n;
+	struct span name = credential_name_endpoint(&n, endpoint);
+
+	list_for_each (node, &c->modes) {
+		struct modes_lookup *l = container_of(node, struct modes_lookup, node);
+
+		l->stale |= span_equal(span_of(l->name.bytes, l->name.len), name);
+	}
+	list_for_each (node, &c->lookups) {
+		struct lookup *l = container_of(node, struct lookup, node);
+
+		for (size_t i = 0; i < count; i++)
+			l->stale |= l->entry.mode == gone[i].mode &&
+				    span_equal(credential_id(&l->entry), credential_id(&gone[i]));
+	}
 }
 
 /* ---- all of them ---- */

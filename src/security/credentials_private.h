@@ -14,9 +14,15 @@ struct credentials {
 	void *changed_ctx;
 	struct list changes; /* in the order of the calls; one of an endpoint runs, the others wait */
 	size_t change_count;
-	bool any; /* there may be credentials */
+	struct list lookups; /* under way: of owners, ... */
+	struct list modes;   /* ... and of what an endpoint may */
+	bool any;	     /* there may be credentials */
 	bool any_seen;
 };
+
+/* What is on its way may be of before these went: it is looked up once more. */
+void credentials_lookups_renew(struct credentials *c, struct span endpoint,
+			       const struct credential_entry *gone, size_t count);
 
 void credential_hash_spki(struct span spki, uint8_t out[CREDENTIAL_HASH]);
 

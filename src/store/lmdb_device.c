@@ -632,7 +632,7 @@ static void find_deliver(struct lmdb *l, struct lmdb_read *r)
 	f->done(f->ctx, r->result, f->found && r->result >= 0 ? &f->device : NULL);
 }
 
-static const struct lmdb_read_kind find_kind = {find_prepare, find_run, find_deliver};
+static const struct lmdb_read_kind find_kind = {find_prepare, find_run, find_deliver, false};
 
 int lmdb_find(struct store *s, struct store_key key, store_device_fn *done, void *ctx)
 {
@@ -690,7 +690,7 @@ static void index_deliver(struct lmdb *l, struct lmdb_read *r)
 	i->done(i->ctx, r->result, key);
 }
 
-static const struct lmdb_read_kind index_kind = {NULL, index_run, index_deliver};
+static const struct lmdb_read_kind index_kind = {NULL, index_run, index_deliver, false};
 
 int lmdb_index_find(struct store *s, enum store_index kind, struct span key, store_index_fn *done, void *ctx)
 {

@@ -182,7 +182,7 @@ static void events_deliver(struct lmdb *l, struct lmdb_read *read)
 	free(r->items);
 }
 
-static const struct lmdb_read_kind events_kind = {NULL, events_run, events_deliver};
+static const struct lmdb_read_kind events_kind = {NULL, events_run, events_deliver, false};
 
 int lmdb_events_read(struct store *s, struct store_cursor after, size_t count, store_events_fn *done,
 		     void *ctx)

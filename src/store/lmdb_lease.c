@@ -59,7 +59,7 @@ static void lease_deliver(struct lmdb *l, struct lmdb_read *read)
 		r->done(r->ctx, STORE_ABSENT, NULL);
 }
 
-static const struct lmdb_read_kind lease_kind = {NULL, NULL, lease_deliver};
+static const struct lmdb_read_kind lease_kind = {NULL, NULL, lease_deliver, false};
 
 static int lease_submit(struct store *s, enum lease_verb verb, struct span body, uint64_t ttl_ms,
 			store_lease_fn *done, void *ctx)

@@ -297,7 +297,7 @@ static void list_deliver(struct lmdb *l, struct lmdb_read *r)
 	o->each(o->ctx, r->result < 0 ? r->result : STORE_ABSENT, NULL);
 }
 
-static const struct lmdb_read_kind list_kind = {NULL, list_run, list_deliver};
+static const struct lmdb_read_kind list_kind = {NULL, list_run, list_deliver, false};
 
 int lmdb_request_list(struct store *s, struct store_key key, store_request_fn *each, void *ctx)
 {

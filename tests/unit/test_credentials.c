@@ -4,6 +4,7 @@
 /* Credentials over a real store: what works, what is listed, what is gone, and crashes in between. */
 
 #include "security_bench.h"
+#include "store/backend.h"
 
 static struct credentials *creds;
 static char gone[256]; /* "ep:identity " of each that the hook told */
@@ -281,6 +282,102 @@ static unsigned modes_of(const char *ep)
 	return modes;
 }
 
+/* A store whose next answer to a look-up comes only when it is let go. */
+static struct {
+	struct store_backend backend;
+	const struct store_backend *real;
+	store_document_fn *done;
+	void *ctx;
+	bool armed, answered;
+	int result;
+	uint64_t version;
+	size_t name_len, body_len;
+	uint8_t name[STORE_NAME_MAX], body[1024];
+} late;
+
+static void late_kept(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	(void)ctx;
+	late.answered = true;
+	late.result = result;
+	late.version = version;
+	late.name_len = name.len;
+	late.body_len = body.len;
+	assert_in_range(body.len, 1, sizeof(late.body));
+	memcpy(late.name, name.data, name.len);
+	memcpy(late.body, body.data, body.len);
+	bench.waiting--;
+}
+
+static int late_get(struct store *s, enum store_document kind, struct span name, store_document_fn *done,
+		    void *ctx)
+{
+	if (!late.armed)
+		return late.real->document_get(s, kind, name, done, ctx);
+	late.armed = false;
+	late.done = done;
+	late.ctx = ctx;
+	bench.waiting++;
+	return late.real->document_get(s, kind, name, late_kept, NULL);
+}
+
+static void late_arm(void)
+{
+	late.real = bench.store->backend;
+	late.backend = *late.real;
+	late.backend.document_get = late_get;
+	bench.store->backend = &late.backend;
+	late.answered = false;
+	late.armed = true;
+}
+
+static void late_let_go(void)
+{
+	assert_true(late.answered);
+	late.done(late.ctx, late.result, span_of(late.name, late.name_len), span_of(late.body, late.body_len),
+		  late.version);
+	bench_run();
+	bench.store->backend = late.real;
+}
+
+static void what_is_found_too_late_is_looked_up_again(void **state)
+{
+	struct seen s = {.text = "none"};
+	unsigned modes = 99;
+
+	(void)state;
+	assert_int_equal(put("dev", "id", "old", false), CREDENTIALS_DONE);
+	assert_int_equal(put("other", "other", "key", false), CREDENTIALS_DONE);
+
+	late_arm();
+	assert_int_equal(credentials_find_psk(creds, span_str("id"), on_found, &s), 0);
+	bench_run();
+	assert_int_equal(put("dev", "id", "new", false), CREDENTIALS_DONE);
+	bench.waiting++;
+	late_let_go();
+	assert_string_equal(s.text, "dev=new");
+
+	late_arm();
+	s = (struct seen){.text = "none"};
+	assert_int_equal(credentials_find_psk(creds, span_str("id"), on_found, &s), 0);
+	bench_run();
+	assert_int_equal(del("other"), CREDENTIALS_DONE); /* of no concern */
+	assert_int_equal(del("dev"), CREDENTIALS_DONE);
+	bench.waiting++;
+	late_let_go();
+	assert_int_equal(s.result, CREDENTIALS_ABSENT);
+	assert_string_equal(s.text, "none");
+
+	assert_int_equal(put("dev", "id", "old", false), CREDENTIALS_DONE);
+	late_arm();
+	assert_int_equal(credentials_find_endpoint(creds, span_str("dev"), on_modes, &modes), 0);
+	bench_run();
+	assert_int_equal(del("dev"), CREDENTIALS_DONE);
+	bench.waiting++;
+	late_let_go();
+	assert_int_equal(modes, 0);
+}
+
 static void certificates_are_allowed_by_endpoint(void **state)
 {
 	struct credential k = {.endpoint = span_str("dev-1"), .mode = CREDENTIAL_X509, .rotate = true};
@@ -547,6 +644,7 @@ int main(void)
 		CASE(an_identity_belongs_to_one_endpoint),
 		CASE(two_keys_are_valid_while_one_rotates),
 		CASE(a_raw_key_is_found_by_its_bytes),
+		CASE(what_is_found_too_late_is_looked_up_again),
 		CASE(certificates_are_allowed_by_endpoint),
 		CASE(what_is_deleted_does_not_work),
 		CASE(identities_and_endpoints_are_bytes),

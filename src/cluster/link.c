@@ -20,9 +20,16 @@ static bool is_node(const void *item, const void *key)
 	return ((const struct link_peer *)item)->node == *(const uint32_t *)key;
 }
 
-struct link_peer *link_peer_find(const struct links *l, uint32_t node)
+static struct link_peer *find_any(const struct links *l, uint32_t node)
 {
 	return map_find(&l->peers, link_hash(l, node), is_node, &node);
+}
+
+struct link_peer *link_peer_find(const struct links *l, uint32_t node)
+{
+	struct link_peer *p = find_any(l, node);
+
+	return p && !p->away ? p : NULL;
 }
 
 /* ---- connections of a peer ---- */
@@ -97,22 +104,35 @@ static void end_incarnation(struct link_peer *p, int err)
 	p->backoff_ms = 0;
 }
 
-static void drop(struct link_peer *p, int err)
+static void remove_peer(struct link_peer *p)
 {
 	struct links *l = p->l;
 
-	end_incarnation(p, err);
 	map_remove(&l->peers, link_hash(l, p->node), p);
 	map_deinit(&p->seen);
 	free(p);
+}
+
+/* Somebody who is away, and whose place is needed. */
+static struct link_peer *find_away(const struct links *l)
+{
+	struct link_peer *p;
+	uint32_t cursor = 0;
+
+	while ((p = map_next(&l->peers, &cursor)))
+		if (p->away)
+			break;
+	return p;
 }
 
 static int add_peer(struct links *l, uint32_t node, uint64_t incarnation, const struct address *at)
 {
 	struct link_peer *p;
 
-	if (l->closing || l->peers.count >= LINKS_PEERS_MAX)
+	if (l->closing || l->stats.peers >= LINKS_PEERS_MAX)
 		return -ENOSPC;
+	if (l->peers.count >= LINKS_PEERS_MAX)
+		remove_peer(find_away(l));
 	p = calloc(1, sizeof(*p));
 	if (!p || map_insert(&l->peers, link_hash(l, node), p) < 0) {
 		free(p);
@@ -126,21 +146,28 @@ static int add_peer(struct links *l, uint32_t node, uint64_t incarnation, const 
 	list_init(&p->calls);
 	list_init(&p->kept);
 	map_init(&p->seen);
+	l->stats.peers++;
 	return 0;
 }
 
 int links_set_peer(struct links *l, uint32_t node, uint64_t incarnation, const struct address *at)
 {
-	struct link_peer *p = link_peer_find(l, node);
+	struct link_peer *p = find_any(l, node);
 
 	if (node == l->config.node || (at->family != 4 && at->family != 6) || !at->port)
 		return -EINVAL;
 	if (!p)
 		return add_peer(l, node, incarnation, at);
+	if (p->away && l->stats.peers >= LINKS_PEERS_MAX)
+		return -ENOSPC;
+	l->stats.peers += p->away;
+	p->away = false;
 	p->at = *at;
-	if (p->incarnation != incarnation)
+	if (p->incarnation != incarnation) {
 		end_incarnation(p, -ECONNRESET);
-	p->incarnation = incarnation;
+		p->incarnation = incarnation;
+		p->last_ticket = 0;
+	}
 	return 0;
 }
 
@@ -148,8 +175,11 @@ void links_drop_peer(struct links *l, uint32_t node)
 {
 	struct link_peer *p = link_peer_find(l, node);
 
-	if (p)
-		drop(p, -ECONNRESET);
+	if (!p)
+		return;
+	end_incarnation(p, -ECONNRESET);
+	p->away = true;
+	l->stats.peers--;
 }
 
 int links_send(struct links *l, uint32_t node, uint16_t kind, struct span body)
@@ -299,7 +329,8 @@ void links_free(struct links *l, void (*closed)(void *ctx), void *ctx)
 	l->closed = closed;
 	l->closed_ctx = ctx;
 	while ((p = map_next(&l->peers, &cursor))) {
-		drop(p, -ECANCELED);
+		end_incarnation(p, -ECANCELED);
+		remove_peer(p);
 		cursor = 0;
 	}
 	list_for_each (node, &l->conns)

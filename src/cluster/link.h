@@ -78,7 +78,8 @@ uint16_t links_port(const struct links *l);
  * -EINVAL: this node itself, or no address.
  */
 int links_set_peer(struct links *l, uint32_t node, uint64_t incarnation, const struct address *at) NODISCARD;
-/* The lease is gone. Ends all that was with it, as a new incarnation does. */
+/* The lease is gone. Ends all that was with it, as a new incarnation does; should the same one come back,
+ * none of its calls is executed again. */
 void links_drop_peer(struct links *l, uint32_t node);
 
 /*
@@ -90,7 +91,8 @@ int links_send(struct links *l, uint32_t node, uint16_t kind, struct span body) 
 /*
  * The end of a call. 0: `answer` is there. -ENOTCONN: it was not sent within its time, so nothing was done.
  * Others mean that it may have been executed: -ETIMEDOUT; -ECONNRESET: the peer is not the one it was;
- * -ECANCELED: links_free; -ENODATA: executed, but the answer is forgotten. Or that of links_refuse; -ENOBUFS:
+ * -ECANCELED: links_free; -ENODATA: it was taken before, but what
+ * came of it is forgotten. Or that of links_refuse; -ENOBUFS:
  * the peer has too many, and executes none of it.
  */
 typedef void links_done(void *ctx, int err, struct span answer);

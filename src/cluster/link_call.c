@@ -2,11 +2,12 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Calls of others. The hard idea is what makes "not executed twice" hold with bounded memory: a ticket is
- * remembered until its deadline, after which its caller does not repeat it; or until the caller has said, by
- * the floor in a later call, that it has its answer. A call below the floor is an echo from a connection
- * before, and is ignored. What does not fit is refused before it is executed; an answer that does not fit is
- * forgotten, its ticket is not.
+ * Calls of others. The hard idea is what makes "not executed twice" hold with bounded memory. A caller sends
+ * its calls in the order of their tickets, by every connection anew. So a ticket that is not above all that
+ * were taken is one of them: either it is remembered, and gets the outcome it had; or it is forgotten - its
+ * deadline was over, its caller has said by the floor in a later call that it wants no answer, memory was
+ * short, the lease was away for a moment - and is never executed again. What does not fit is refused before
+ * it is executed; of an answer that does not fit the ticket stays.
  *
  * A call that runs belongs to whoever answers it. If its caller is gone meanwhile, it belongs to nobody else
  * (`peer` is NULL), and the answer only frees it.
@@ -73,7 +74,6 @@ void link_calls_drop(struct link_peer *p)
 {
 	list_for_each_safe (node, &p->calls)
 		forget(container_of(node, struct links_call, node));
-	p->floor = 0;
 }
 
 /* ---- outcomes ---- */
@@ -204,11 +204,9 @@ uint64_t links_call_left_ms(const struct links_call *call)
 
 /* ---- arrival ---- */
 
-static void raise_floor(struct link_peer *p, uint64_t floor)
+/* Those below it are of no use any more. */
+static void forget_below(struct link_peer *p, uint64_t floor)
 {
-	if (floor <= p->floor)
-		return;
-	p->floor = floor;
 	while (!list_empty(&p->calls)) {
 		struct links_call *call = container_of(p->calls.next, struct links_call, node);
 
@@ -230,6 +228,7 @@ static struct links_call *remember(struct link_peer *p, const struct wire_frame 
 	call->peer = p;
 	call->ticket = frame->ticket;
 	call->running = true;
+	p->last_ticket = call->ticket;
 	call->deadline_ms = link_now(l) + MIN(frame->time, (uint32_t)LINKS_TIMEOUT_MAX_MS);
 	list_append(&p->calls, &call->node);
 	p->call_count++;
@@ -242,14 +241,17 @@ void link_call_received(struct link_peer *p, const struct wire_frame *frame)
 	struct links *l = p->l;
 	struct links_call *call;
 
-	raise_floor(p, MIN(frame->floor, frame->ticket));
-	if (frame->ticket < p->floor)
-		return;
+	forget_below(p, frame->floor);
 	call = map_find(&p->seen, link_hash(l, frame->ticket), has_ticket, &frame->ticket);
-	if (call) {
+	if (call || frame->ticket <= p->last_ticket)
 		l->stats.calls_again++;
+	if (call) {
 		if (!call->running)
 			write_outcome(call);
+		return;
+	}
+	if (frame->ticket <= p->last_ticket) {
+		(void)write_refusal(p, frame->ticket, -ENODATA);
 		return;
 	}
 	l->stats.calls_received++;

@@ -101,6 +101,7 @@ static void on_hello_of_caller(struct link_conn *c, const struct wire_frame *fra
 		link_conn_close(p->in);
 	c->greeted = true;
 	c->peer = p;
+	c->number = p->node;
 	p->in = c;
 	c->l->stats.links_in++;
 	if (write_hello(c, p->node, p->incarnation) == 0)
@@ -237,7 +238,8 @@ static void on_closed(void *ctx, int err, const char *words)
 	if (!c->outgoing && !c->opened && err < 0 && err != -ECANCELED)
 		l->stats.refused++;
 	log_limited(l->config.log, level, LOGS_PER_MINUTE,
-		    c->outgoing ? "link-closed" : "link-closed-by-peer", "error=\"%s\"", words);
+		    c->outgoing ? "link-closed" : "link-closed-by-peer", "node=%u error=\"%s\"", c->number,
+		    words);
 	if (!c->closing)
 		leave(c);
 	list_remove(&c->node);
@@ -313,6 +315,7 @@ int link_conn_open(struct link_peer *p)
 	}
 	l->stats.connects++;
 	c->peer = p;
+	c->number = p->node;
 	p->out = c;
 	/* It is the first thing in an empty buffer. */
 	err = write_hello(c, p->node, p->incarnation);

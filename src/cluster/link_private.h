@@ -36,6 +36,7 @@ struct link_conn {
 	struct link_peer *peer; /* NULL: not known yet, or no more */
 	struct net_stream *s;
 	struct wire_input input;
+	uint32_t number; /* of the node at the other end, when it is known */
 	bool outgoing, opened, greeted, closing;
 };
 
@@ -43,6 +44,7 @@ struct link_peer {
 	struct links *l;
 	uint32_t node;
 	uint64_t incarnation;
+	bool away; /* without a lease; kept for last_ticket, should it come back */
 	struct address at;
 	struct link_conn *out, *in; /* begun by us, by it */
 
@@ -54,10 +56,10 @@ struct link_peer {
 	struct timer idle;
 	uint64_t used_ms;
 
-	uint64_t floor;	   /* tickets below it are over */
-	struct map seen;   /* its calls by ticket */
-	struct list calls; /* the same, as they came */
-	struct list kept;  /* those of them whose answers take memory, oldest first */
+	uint64_t last_ticket; /* the highest of its calls */
+	struct map seen;      /* its calls by ticket */
+	struct list calls;    /* the same, as they came */
+	struct list kept;     /* those of them whose answers take memory, oldest first */
 	uint32_t call_count, calls_unsent;
 	size_t kept_bytes;
 };
@@ -89,6 +91,7 @@ static inline uint32_t link_hash(const struct links *l, uint64_t number)
 	return (uint32_t)siphash(&l->key, span_of(&number, sizeof(number)));
 }
 
+/* NULL: it has no lease. */
 struct link_peer *link_peer_find(const struct links *l, uint32_t node);
 /* Begins a connection, if there is none, and it is not too early after the last. */
 void link_peer_connect(struct link_peer *p);

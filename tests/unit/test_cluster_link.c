@@ -612,6 +612,28 @@ static void test_drop_peer(void **state)
 	assert_int_equal(o.done, 1);
 }
 
+/* The lease of the caller is away for a moment, and what it called for forgotten: it is not executed again.
+ */
+static void test_lease_comes_back(void **state)
+{
+	struct world *w = *state;
+	struct outcome o, next;
+
+	call(w, 1, 2, HOLD, "", 10000, &o);
+	RUN_UNTIL(w, w->nodes[2].held_count);
+	links_drop_peer(w->nodes[2].links, 1);
+	links_answer(w->nodes[2].held[0], span_str("nobody gets this"));
+	assert_int_equal(stats(w, 2)->peers, 1);
+	introduce(w, 2, 1);
+	assert_int_equal(stats(w, 2)->peers, 2);
+	RUN_UNTIL(w, o.done);
+	assert_int_equal(o.err, -ENODATA);
+	call(w, 1, 2, MIRROR, "next", 10000, &next);
+	RUN_UNTIL(w, next.done);
+	assert_string_equal(next.text, "next");
+	assert_int_equal(w->nodes[2].executed, 2);
+}
+
 static void test_idle(void **state)
 {
 	struct world *w = *state;
@@ -702,6 +724,9 @@ static void test_ceilings(void **state)
 	for (uint32_t i = 100; i < 100 + LINKS_PEERS_MAX - 2; i++)
 		assert_int_equal(links_set_peer(w->nodes[1].links, i, 1, &at), 0);
 	assert_int_equal(links_set_peer(w->nodes[1].links, 99, 1, &at), -ENOSPC);
+	links_drop_peer(w->nodes[1].links, 100);
+	assert_int_equal(links_set_peer(w->nodes[1].links, 99, 1, &at), 0);
+	assert_int_equal(links_set_peer(w->nodes[1].links, 100, 1, &at), -ENOSPC);
 }
 
 /* Answers that are remembered for nothing but a repetition make room for others; their tickets stay. */
@@ -915,6 +940,7 @@ int main(void)
 		TEST(test_answer_meanwhile),
 		TEST(test_other_incarnation),
 		TEST(test_drop_peer),
+		TEST(test_lease_comes_back),
 		TEST(test_idle),
 		TEST(test_slow),
 		TEST(test_ceilings),

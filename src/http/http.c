@@ -15,6 +15,7 @@
 #include "http/access.h"
 #include "http/events.h"
 #include "http/private.h"
+#include "http/remote.h"
 
 #include "base/clock.h"
 
@@ -79,6 +80,7 @@ static void run_daemon(struct http *h)
 
 	uv_timer_stop(&h->run_timer);
 	MHD_run(h->daemon);
+	remote_sweep(h);
 	if (h->stopping && list_empty(&h->requests))
 		shut_down(h);
 	else if (MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES &&

@@ -31,6 +31,21 @@ struct http_udp_stats {
 	uint64_t sent, sent_bytes, send_dropped;
 };
 
+/* Where the requests for a device are to be executed: see cluster/owners.h. */
+enum http_where { HTTP_HERE, HTTP_AT, HTTP_NOWHERE, HTTP_AWAY };
+typedef void http_where_fn(void *arg, enum http_where where, uint32_t node);
+/* `result` < 0: no answer; -ENOTCONN: it was not sent at all. */
+typedef void http_passed_fn(void *arg, int result, struct span answer);
+
+/* The other nodes, if there are any. `done` is called once, later, unless the call fails. */
+struct http_cluster {
+	void *ctx;
+	int (*where)(void *ctx, struct span endpoint, http_where_fn *done, void *arg);
+	/* To the http_execute of that node. */
+	int (*pass)(void *ctx, uint32_t node, struct span request, uint64_t timeout_ms, http_passed_fn *done,
+		    void *arg);
+};
+
 /* Whether callers need a token. */
 enum http_require_token {
 	HTTP_TOKEN_AUTO, /* if others can reach the listener */
@@ -63,6 +78,7 @@ struct http_config {
 	struct credentials *credentials;
 	struct failures *failures;
 	struct tokens *tokens;
+	const struct http_cluster *cluster; /* NULL: all devices are here. Borrowed until closed */
 	/* What devices see of this server, as DER; both empty: no DTLS with public keys. */
 	struct span public_key;	 /* SubjectPublicKeyInfo */
 	struct span certificate; /* the end entity's */
@@ -96,6 +112,10 @@ int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lw
  */
 void http_stop(struct http *h, void (*closed)(void *ctx), void *ctx);
 uint16_t http_port(const struct http *h);
+/* A request that another node passed on. `done` once, perhaps within the call; with nothing if it cannot be
+ * answered. */
+typedef void http_executed_fn(void *arg, struct span answer);
+void http_execute(struct http *h, struct span request, http_executed_fn *done, void *arg);
 /* Tells the open event streams of a device that could not connect (AUTH_FAILURE). It is about now: not in the
  * log, and whoever comes later looks at /api/failures. */
 struct failure_row;

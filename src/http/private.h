@@ -77,6 +77,7 @@ struct http_request {
 
 	unsigned status;
 	struct MHD_Response *response;
+	struct remote *remote; /* it came from another node, see remote.h; then there is no connection */
 	/* While it waits for somebody: makes that nobody calls back. Or NULL. */
 	void (*cancel)(struct http_request *r);
 	/* A stream that is being sent: `stop` lets it end in good order, `detach` takes this request away

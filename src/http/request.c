@@ -11,9 +11,9 @@
 #include "codec/codec.h"
 #include "http/access.h"
 #include "http/guard.h"
-#include "http/private.h"
-
 #include "http/json.h"
+#include "http/private.h"
+#include "http/remote.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -59,6 +59,11 @@ void request_reply(struct http_request *r, unsigned status, const char *type, st
 			     "Unexpected exception: the answer is too large");
 		return;
 	}
+	if (r->remote) {
+		remote_reply(r, status, type, buffer_span(body), false);
+		buffer_deinit(body);
+		return;
+	}
 	if (body->len)
 		response = MHD_create_response_from_buffer_with_free_callback(body->len, body->data, free);
 	else
@@ -78,6 +83,11 @@ static void PRINTF_LIKE(3, 0)
 	struct MHD_Response *response;
 
 	len = len < 0 ? 0 : MIN(len, TEXT_MAX - 1);
+	if (r->remote) {
+		remote_reply(r, status, TYPE_TEXT, span_of(text, (size_t)len),
+			     status == MHD_HTTP_SERVICE_UNAVAILABLE);
+		return;
+	}
 	response = MHD_create_response_from_buffer((size_t)len, text, MHD_RESPMEM_MUST_COPY);
 	set_response(r, status, TYPE_TEXT, response);
 }
@@ -118,9 +128,10 @@ void request_busy(struct http_request *r, const char *format, ...)
 void request_stream(struct http_request *r, const char *type, size_t block, bool until_close,
 		    MHD_ContentReaderCallback read, void *ctx, MHD_ContentReaderFreeCallback free_ctx)
 {
-	struct MHD_Response *response =
-		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, block, read, ctx, free_ctx);
+	struct MHD_Response *response;
 
+	assert(!r->remote); /* no route of one device has such an answer */
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, block, read, ctx, free_ctx);
 	if (!response)
 		free_ctx(ctx);
 	else if (until_close || r->head) /* MHD would send a last chunk after a HEAD */
@@ -169,7 +180,7 @@ void request_stop(struct http_request *r)
 {
 	if (r->stream) {
 		r->stream_stop(r->stream, "stopping");
-	} else if (r->phase == REQUEST_RUNNING && !r->response) {
+	} else if (r->phase == REQUEST_RUNNING && !r->status) {
 		if (r->cancel)
 			r->cancel(r);
 		request_busy(r, "Service unavailable: the server is stopping");
@@ -180,6 +191,8 @@ void request_stop(struct http_request *r)
 
 const char *request_header(const struct http_request *r, const char *name)
 {
+	if (r->remote)
+		return strcasecmp(name, MHD_HTTP_HEADER_CONTENT_TYPE) == 0 ? remote_content_type(r) : NULL;
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
@@ -354,6 +367,8 @@ static void run_handler(struct http_request *r)
 		reply_too_large(r);
 	else if (r->body.failed)
 		request_busy(r, "Service unavailable: too many large requests at once");
+	else if (remote_concerns(r))
+		remote_route(r);
 	else
 		r->match.route->handler(r);
 }
@@ -435,6 +450,7 @@ void request_completed(void *cls, struct MHD_Connection *connection, void **ctx,
 void request_free(struct http_request *r)
 {
 	request_abandon(r);
+	remote_free(r);
 	if (r->suspended)
 		http_unwatch(r->http, r);
 	if (r->response)

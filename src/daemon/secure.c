@@ -134,6 +134,11 @@ static void host_established(void *ctx, const struct address *association, const
 	lwm2m_server_established(s->server, association, claim->endpoint);
 }
 
+static void host_spent(void *ctx, const struct address *association)
+{
+	lwm2m_server_spent(((struct secure *)ctx)->server, association);
+}
+
 static void host_closed(void *ctx, const struct address *association, enum dtls_end why, bool bound)
 {
 	struct secure *s = ctx;
@@ -668,6 +673,11 @@ static bool layer_restore(void *ctx, struct span endpoint, struct span sealed, u
 	return err == 0;
 }
 
+static void layer_renew(void *ctx, const struct address *peer)
+{
+	dtls_endpoint_renew(((struct secure *)ctx)->endpoint, peer);
+}
+
 static void layer_mismatch(void *ctx, const struct address *peer, struct span endpoint)
 {
 	struct secure *s = ctx;
@@ -819,7 +829,8 @@ static int make_endpoint(struct secure *s)
 				       host_run,
 				       host_refused,
 				       host_wall,
-				       s->parts.unknown ? host_unknown : NULL};
+				       s->parts.unknown ? host_unknown : NULL,
+				       host_spent};
 	struct dtls_endpoint_config config;
 
 	dtls_endpoint_config_init(&config);
@@ -869,8 +880,8 @@ int secure_new(const struct secure_parts *parts, struct secure **out)
 	s->parts = *parts;
 	s->x509_any = parts->settings->dtls_x509_any;
 	s->layer = (struct lwm2m_security){
-		s,	    layer_guard, layer_claim,	layer_place,   layer_bind, layer_unbind,
-		layer_drop, layer_save,	 layer_restore, layer_mismatch};
+		s,	    layer_guard, layer_claim,	layer_place,	layer_bind, layer_unbind,
+		layer_drop, layer_save,	 layer_restore, layer_mismatch, layer_renew};
 	s->certificate = buffer_of(PEM_MAX);
 	list_init(&s->tasks);
 	for (size_t i = 0; i < JOBS_MAX; i++) {

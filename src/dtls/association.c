@@ -281,6 +281,7 @@ void associations_init(struct dtls_endpoint *e)
 void associations_deinit(struct dtls_endpoint *e)
 {
 	timer_cancel(e->timers, &e->sweep);
+	timer_cancel(e->timers, &e->spent_timer);
 	for (uint32_t i = 0; i < e->slot_count; i++)
 		if (!(e->slots[i] & 1))
 			discard((struct association *)e->slots[i]);
@@ -290,6 +291,26 @@ void associations_deinit(struct dtls_endpoint *e)
 }
 
 /* ---- what the host may ask and say ---- */
+
+static void on_spent(struct timer *timer, uint64_t now_ms)
+{
+	struct dtls_endpoint *e = container_of(timer, struct dtls_endpoint, spent_timer);
+
+	(void)now_ms;
+	e->host.spent(e->host.ctx, &e->spent);
+}
+
+/* The host is told with each SPENT_STEP-th number, so that a write which fails has others behind it. */
+static void look_at_counter(struct dtls_endpoint *e, const struct association *a)
+{
+	enum { SPENT_STEP = DTLS_COUNTER_LOW / 16 };
+
+	if (!dtls_session_is_low(&a->session) || a->session.write_seq % SPENT_STEP || a->claim ||
+	    !e->host.spent || timer_is_set(&e->spent_timer))
+		return;
+	e->spent = association_address(a);
+	timer_set(e->timers, &e->spent_timer, e->timers->now_ms, on_spent);
+}
 
 bool association_say(struct dtls_endpoint *e, struct association *a, uint8_t type, struct span plaintext)
 {
@@ -304,6 +325,7 @@ bool association_say(struct dtls_endpoint *e, struct association *a, uint8_t typ
 		return false;
 	if (err == 0)
 		e->host.send(e->host.ctx, &a->session.peer, writer_span(&w));
+	look_at_counter(e, a);
 	return true;
 }
 
@@ -395,12 +417,27 @@ int dtls_endpoint_export(struct dtls_endpoint *e, const struct address *associat
 			 struct writer *w)
 {
 	struct association *a = association_find(e, association);
+	struct dtls_session copy;
 
 	if (!a)
 		return -ENOENT;
 	a->session.term_base = generation - (uint32_t)(a->session.write_seq >> DTLS_COUNTER_BITS);
-	dtls_session_encode(&a->session, false, w);
+	copy = a->session;
+	if (dtls_session_is_low(&copy) && dtls_session_next_term(&copy, 0) == 0)
+		copy.term_base--;
+	dtls_session_encode(&copy, false, w);
+	dtls_session_wipe(&copy);
 	return w->failed ? -EMSGSIZE : 0;
+}
+
+void dtls_endpoint_renew(struct dtls_endpoint *e, const struct address *association)
+{
+	struct association *a = association_find(e, association);
+
+	if (!a || a->given || !dtls_session_is_low(&a->session) ||
+	    dtls_session_next_term(&a->session, random_u32(e->random)) < 0)
+		return;
+	a->session.term_base--;
 }
 
 /* It is here already; or without a connection id, and somebody else was heard from its address later. */

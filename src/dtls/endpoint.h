@@ -76,6 +76,10 @@ struct dtls_host {
 	 * NULL: nobody knows more.
 	 */
 	bool (*unknown)(void *ctx, const struct address *from, struct span cid, struct span datagram);
+	/* A bound association has few numbers left in its term (dtls_session_is_low): it should be exported,
+	 * that be stored, and dtls_endpoint_renew be called. Told again, until then. NULL: it ends with them.
+	 */
+	void (*spent)(void *ctx, const struct address *association);
 };
 
 struct dtls_endpoint_config {
@@ -152,6 +156,9 @@ void dtls_endpoint_revoke(struct dtls_endpoint *e, struct span endpoint);
  */
 int dtls_endpoint_export(struct dtls_endpoint *e, const struct address *association, uint32_t generation,
 			 struct writer *w) NODISCARD;
+/* What was exported when its numbers were low is stored, by a write that only the owner of this generation
+ * could make: it goes on in its next term. Nothing happens if it is gone, held, or has numbers. */
+void dtls_endpoint_renew(struct dtls_endpoint *e, const struct address *association);
 /*
  * A session from the store, bound, of a device whose generation is now `generation`. What it received up to
  * `mark` is old. -EBADMSG, -EPROTO, -EOVERFLOW (no terms are left), -ETIME (too old), -EEXIST (it is here,

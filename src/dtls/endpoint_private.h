@@ -56,6 +56,8 @@ struct dtls_endpoint {
 	struct map by_cid;
 	struct map by_address;
 	struct list unbound;
+	struct timer spent_timer; /* tells the host, from outside of all calls, of ... */
+	struct address spent;	  /* ... this association */
 	struct timer sweep;
 	uint32_t sweep_at;
 

@@ -23,6 +23,11 @@
  *   - encoded without, it is a copy: it knows the last term that was entered (it is spent, whoever has it)
  * and can seal nothing until it enters a later one. That holds for the owner itself after a restart.
  *
+ * An owner whose term is nearly spent may have the next one, though its generation stays: it writes a copy
+ * with a term_base that is lower by one, which says that this term is entered. The write is fenced: if it is
+ * done, whoever takes over gets a later term; if somebody took over before it, it is not done, and the term
+ * is his.
+ *
  * A term starts at a random place in its lower quarter, so that even a store which lost its last writes, and
  * so gives a generation out twice, most likely does not make two owners meet. The last number of a
  * term is never used: it says that the term is spent, without a carry into the next one.
@@ -75,6 +80,16 @@ int dtls_session_enter_term(struct dtls_session *s, uint32_t generation, uint32_
 		return -EOVERFLOW;
 	s->write_seq = (uint64_t)term << DTLS_COUNTER_BITS | (random & COUNTER_MAX >> 2);
 	return 0;
+}
+
+bool dtls_session_is_low(const struct dtls_session *s)
+{
+	return counter_known(s) && (s->write_seq & COUNTER_MAX) >= COUNTER_MAX - DTLS_COUNTER_LOW;
+}
+
+int dtls_session_next_term(struct dtls_session *s, uint32_t random)
+{
+	return dtls_session_enter_term(s, s->term_base + term_of(s) + 1, random);
 }
 
 /* ---- opening ---- */

@@ -78,6 +78,15 @@ enum dtls_opened dtls_session_open(struct dtls_session *s, const struct dtls_rec
  * quarter of its range. -EOVERFLOW: the session has had all its terms, a new handshake is needed.
  */
 int dtls_session_enter_term(struct dtls_session *s, uint32_t generation, uint32_t random) NODISCARD;
+/*
+ * Whether the counter of this term comes to its end: its last DTLS_COUNTER_LOW numbers have begun. Then a
+ * term can be had without another owner: the next copy for the store speaks of the term after this one as
+ * entered, so that whoever takes over begins behind that, and when this is stored (by a write that only the
+ * owner can make) the session enters it. -EOVERFLOW: it was the last one.
+ */
+enum { DTLS_COUNTER_LOW = 1 << 20 };
+bool dtls_session_is_low(const struct dtls_session *s);
+int dtls_session_next_term(struct dtls_session *s, uint32_t random) NODISCARD;
 /* What a copy from the store knows of replays: all numbers up to `mark` are old (architecture, rule 7). Never
  * makes a number new that was old. */
 void dtls_session_set_mark(struct dtls_session *s, uint64_t mark);

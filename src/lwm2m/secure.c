@@ -225,6 +225,31 @@ void lwm2m_server_established(struct lwm2m_server *s, const struct address *peer
 	write_session(d, &r, buffer_span(&session), e);
 }
 
+static void renewal_settled(struct effect *e, bool stored)
+{
+	const struct lwm2m_security *security = security_of(e->device->server);
+
+	if (stored)
+		security->renew(security->ctx, &e->reply.address);
+}
+
+void lwm2m_server_spent(struct lwm2m_server *s, const struct address *peer)
+{
+	_cleanup_buffer_ struct buffer session = buffer_of(SESSION_SEALED_MAX);
+	struct device *d = device_find_address(s, peer);
+	struct registration r;
+	struct effect *e;
+
+	if (!d || !device_latest(d, &r))
+		return;
+	e = effect_new(d, renewal_settled);
+	if (!e)
+		return;
+	e->reply.address = *peer;
+	device_save_session(d, peer, &session);
+	write_session(d, &r, buffer_span(&session), e);
+}
+
 static void nothing_settled(struct effect *e, bool stored)
 {
 	(void)e;

@@ -56,6 +56,8 @@ struct lwm2m_security {
 			uint64_t mark, struct address *peer);
 	/* Somebody used a credential for a device that it is not for. */
 	void (*mismatch)(void *ctx, const struct address *peer, struct span endpoint);
+	/* What was saved after lwm2m_server_spent is stored. */
+	void (*renew)(void *ctx, const struct address *peer);
 };
 
 struct lwm2m_host {
@@ -99,6 +101,9 @@ void lwm2m_server_input_secure(struct lwm2m_server *s, const struct address *pee
 /* There is an association with a claim to `endpoint`: if that is registered, it is reached by it from now on.
  */
 void lwm2m_server_established(struct lwm2m_server *s, const struct address *peer, struct span endpoint);
+/* An association that is bound has few record numbers left: its device's session is stored anew, and then
+ * `renew` is called. */
+void lwm2m_server_spent(struct lwm2m_server *s, const struct address *peer);
 /* An association that was bound is gone. */
 void lwm2m_server_closed(struct lwm2m_server *s, const struct address *peer);
 /* What `endpoint` authenticated with is no longer valid: its association ends, its registration stays. */

@@ -57,7 +57,7 @@ struct world {
 	struct dtls_job *job;
 	uint64_t ticket;
 	struct address association; /* the newest */
-	unsigned established, closed, refused, inputs, asked;
+	unsigned spent, established, closed, refused, inputs, asked;
 	bool closed_bound;
 	enum dtls_end closed_why;
 	enum dtls_cause cause;
@@ -225,6 +225,14 @@ static inline void host_refused(void *ctx, const struct dtls_refusal *r)
 		 (const char *)r->identity.data);
 }
 
+static inline void host_spent(void *ctx, const struct address *association)
+{
+	struct world *w = ctx;
+
+	assert_true(address_equal(association, &w->association));
+	w->spent++;
+}
+
 static inline uint64_t host_wall(void *ctx)
 {
 	return ((struct world *)ctx)->wall_ms;
@@ -335,7 +343,8 @@ static inline void open_endpoint(struct world *w)
 				       host_run,
 				       host_refused,
 				       host_wall,
-				       host_unknown};
+				       host_unknown,
+				       host_spent};
 	struct dtls_cookie_keys keys = {.period = 7, .current = "secret"};
 
 	w->endpoint = dtls_endpoint_new(&w->config, &host, w->server, &w->timers, &w->random);

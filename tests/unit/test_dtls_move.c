@@ -514,6 +514,82 @@ static void no_number_is_used_twice(void **state)
 }
 
 /* Moves alone cost no term: a device may go back and forth for ever. */
+/* The term of the newest record that the device took. */
+static unsigned term_at(const struct device *d)
+{
+	return (unsigned)(dtls_client_session(d->client)->read_top >> DTLS_COUNTER_BITS);
+}
+
+/* The session goes on `left` numbers before the end of its term. */
+static void use_up(struct world *w, uint64_t left)
+{
+	uint8_t bytes[DTLS_CARRIED_MAX];
+	struct writer out = writer_of(bytes, sizeof(bytes));
+	struct dtls_session session;
+	struct reader r;
+
+	assert_int_equal(dtls_endpoint_give(w->endpoint, &w->association, &out), 0);
+	r = reader_of(writer_span(&out));
+	(void)reader_u8(&r);
+	assert_int_equal(reader_u8(&r), 0); /* no last flight any more */
+	assert_int_equal(dtls_session_decode(reader_rest(&r), &session), 0);
+	session.write_seq = (session.write_seq >> DTLS_COUNTER_BITS << DTLS_COUNTER_BITS) +
+			    (UINT64_C(1) << DTLS_COUNTER_BITS) - left;
+	out = writer_of(bytes + 2, sizeof(bytes) - 2);
+	dtls_session_encode(&session, true, &out);
+	dtls_endpoint_drop(w->endpoint, &w->association, false);
+	assert_int_equal(
+		dtls_endpoint_take(w->endpoint, span_of(bytes, 2 + writer_len(&out)), &w->association), 0);
+}
+
+static void a_spent_term_is_followed_by_the_next(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	uint8_t bytes[DTLS_SESSION_ENCODED_MAX];
+	struct writer out = writer_of(bytes, sizeof(bytes));
+	unsigned began;
+
+	(void)state;
+	connect_now(w, d);
+	assert_talks(w, d, "one");
+	began = term_at(d);
+	dtls_endpoint_bind(w->endpoint, &w->association);
+	use_up(w, DTLS_COUNTER_LOW + 3);
+	assert_talks(w, d, "still many");
+	dtls_endpoint_renew(w->endpoint, &w->association); /* too early */
+	assert_talks(w, d, "few");
+	timers_advance(&w->timers, ++w->now_ms);
+	assert_int_equal(w->spent, 0);
+	assert_talks(w, d, "told");
+	assert_int_equal(w->spent, 0); /* not from within */
+	timers_advance(&w->timers, ++w->now_ms);
+	assert_int_equal(w->spent, 1);
+	assert_int_equal(term_at(d), began);
+
+	/* What is stored takes the term, and then it is entered, once. */
+	assert_int_equal(dtls_endpoint_export(w->endpoint, &w->association, 7, &out), 0);
+	assert_talks(w, d, "not yet stored");
+	assert_int_equal(term_at(d), began);
+	dtls_endpoint_renew(w->endpoint, &w->association);
+	dtls_endpoint_renew(w->endpoint, &w->association);
+	assert_talks(w, d, "renewed");
+	assert_int_equal(term_at(d), began + 1);
+
+	/* Whoever takes over from the store meanwhile comes behind it. */
+	dtls_endpoint_drop(w->endpoint, &w->association, false);
+	assert_int_equal(dtls_endpoint_import(w->endpoint, writer_span(&out), 8, 0, &w->association), 0);
+	assert_talks(w, d, "elsewhere");
+	assert_int_equal(term_at(d), began + 2);
+
+	/* Unheard, it ends with its numbers. */
+	use_up(w, 2);
+	assert_true(dtls_endpoint_send(w->endpoint, &w->association, span_str("last")));
+	assert_false(dtls_endpoint_send(w->endpoint, &w->association, span_str("none left")));
+	assert_int_equal(w->closed_why, DTLS_END_LIMIT);
+	world_free(w);
+}
+
 static void moves_do_not_use_up_a_session(void **state)
 {
 	struct drill c = {.w = world_new(true)};
@@ -553,6 +629,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_taken_is_not),
 		cmocka_unit_test(only_what_is_authentic_and_new_proves),
 		cmocka_unit_test(no_number_is_used_twice),
+		cmocka_unit_test(a_spent_term_is_followed_by_the_next),
 		cmocka_unit_test(moves_do_not_use_up_a_session),
 	};
 

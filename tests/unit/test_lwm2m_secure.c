@@ -26,7 +26,7 @@ struct fake_association {
 struct layer {
 	struct fake_association associations[ASSOCIATIONS];
 	struct lwm2m_security security;
-	unsigned mismatches, saved;
+	unsigned mismatches, saved, renewed;
 	uint64_t sessions;   /* handshakes so far */
 	uint32_t generation; /* of the last that was saved or restored */
 	bool lost;	     /* nothing can be restored */
@@ -139,6 +139,12 @@ static bool layer_restore(void *ctx, struct span endpoint, struct span sealed, u
 	return true;
 }
 
+static void layer_renew(void *ctx, const struct address *peer)
+{
+	assert_true(at(ctx, peer));
+	((struct layer *)ctx)->renewed++;
+}
+
 static void layer_mismatch(void *ctx, const struct address *peer, struct span endpoint)
 {
 	assert_true(at(ctx, peer));
@@ -152,8 +158,8 @@ static struct bench *secure_bench(struct layer *l)
 
 	*l = (struct layer){0};
 	l->security = (struct lwm2m_security){
-		l,	    layer_guard, layer_claim,	layer_place,   layer_bind, layer_unbind,
-		layer_drop, layer_save,	 layer_restore, layer_mismatch};
+		l,	    layer_guard, layer_claim,	layer_place,	layer_bind, layer_unbind,
+		layer_drop, layer_save,	 layer_restore, layer_mismatch, layer_renew};
 	b->security = &l->security;
 	bench_restart(b);
 	return b;
@@ -457,6 +463,33 @@ static void a_move_is_saved_with_the_next_update(void **state)
 	bench_free(b);
 }
 
+static void numbers_are_renewed_when_that_is_stored(void **state)
+{
+	struct layer l;
+	struct bench *b = secure_bench(&l);
+	struct address peer = address_of(0), nobody = address_of(1);
+	char location[32];
+	unsigned saved;
+
+	(void)state;
+	speak_by(b, &l, 0, "dev-1");
+	bench_register(b, 1, QUERY, location);
+	saved = l.saved;
+	lwm2m_server_spent(b->server, &nobody);
+	assert_int_equal(l.saved, saved);
+	lwm2m_server_spent(b->server, &peer);
+	assert_int_equal(l.saved, saved + 1);
+	assert_int_equal(l.renewed, 0);
+	bench_store_all(b);
+	assert_int_equal(l.renewed, 1);
+
+	/* A write that is not done renews nothing. */
+	lwm2m_server_spent(b->server, &peer);
+	bench_finish_write(b, -EIO);
+	assert_int_equal(l.renewed, 1);
+	bench_free(b);
+}
+
 static void who_leaves_keeps_its_session_for_a_while(void **state)
 {
 	struct layer l;
@@ -694,6 +727,7 @@ int main(void)
 		cmocka_unit_test(without_session_who_does_not_sleep_is_refused_at_once),
 		cmocka_unit_test(a_restart_goes_on_with_session_and_mark),
 		cmocka_unit_test(a_move_is_saved_with_the_next_update),
+		cmocka_unit_test(numbers_are_renewed_when_that_is_stored),
 		cmocka_unit_test(who_leaves_keeps_its_session_for_a_while),
 		cmocka_unit_test(a_device_that_repeats_itself_in_a_new_session_is_new),
 		cmocka_unit_test(revoking_ends_the_session_and_not_the_registration),

@@ -261,13 +261,19 @@ int vault_open(const struct vault *v, const struct vault_place *place, struct sp
 
 void vault_derive(const struct vault *v, const char *label, uint64_t period, uint8_t out[VAULT_DERIVED])
 {
+	vault_derive_by(v, 0, label, period, out);
+}
+
+void vault_derive_by(const struct vault *v, size_t key, const char *label, uint64_t period,
+		     uint8_t out[VAULT_DERIVED])
+{
 	uint8_t info[INFO_MAX];
 	struct writer w = writer_of(info, sizeof(info));
 
-	assert(v->key_count && strlen(label) <= LABEL_MAX);
+	assert(key < v->key_count && strlen(label) <= LABEL_MAX);
 	writer_str(&w, "derive");
 	writer_u64(&w, period);
 	writer_str(&w, label);
 	assert(!w.failed);
-	expand(&v->keys[0], writer_span(&w), VAULT_DERIVED, out);
+	expand(&v->keys[key], writer_span(&w), VAULT_DERIVED, out);
 }

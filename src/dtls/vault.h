@@ -89,3 +89,6 @@ int vault_open(const struct vault *v, const struct vault_place *place, struct sp
  * cookie keys, the key between nodes.
  */
 void vault_derive(const struct vault *v, const char *label, uint64_t period, uint8_t out[VAULT_DERIVED]);
+/* The same of keys[key], one of key_count: what a node derives whose current key that is. */
+void vault_derive_by(const struct vault *v, size_t key, const char *label, uint64_t period,
+		     uint8_t out[VAULT_DERIVED]);

@@ -215,10 +215,11 @@ static int make_tls(struct links *l)
 	char identity[LINK_IDENTITY], words[NET_TLS_WORDS];
 	struct net_tls_options server = {
 		.server = true, .tls13_only = true, .find_psk = link_find_psk, .ctx = l};
-	struct net_tls_options client = {.tls13_only = true, .psk = span_of(l->config.psk, LINKS_PSK)};
+	struct net_tls_options client = {.tls13_only = true,
+					 .psk = span_of(l->config.keys[0].psk, LINKS_PSK)};
 	int err;
 
-	link_identity(l->config.node, l->config.incarnation, identity);
+	link_identity(l->config.node, l->config.incarnation, l->config.keys[0].id, identity);
 	client.psk_identity = span_str(identity);
 	err = net_tls_new(&server, &l->server_tls, words);
 	if (err == 0)
@@ -254,7 +255,7 @@ static void destroy(struct links *l)
 	net_tls_free(l->server_tls);
 	map_deinit(&l->peers);
 	map_deinit(&l->asks);
-	explicit_bzero(l->config.psk, sizeof(l->config.psk));
+	explicit_bzero(l->config.keys, sizeof(l->config.keys));
 	free(l);
 }
 
@@ -265,6 +266,7 @@ int links_new(const struct links_config *config, const struct links_handlers *ha
 	struct links_config *c;
 	int err;
 
+	assert(config->key_count >= 1 && config->key_count <= LINKS_KEYS);
 	if (!l)
 		return -ENOMEM;
 	l->config = *config;

@@ -29,6 +29,8 @@ struct links_call;
 
 enum {
 	LINKS_PSK = 32,
+	LINKS_KEY_ID = 4,
+	LINKS_KEYS = 4,
 	LINKS_PEERS_MAX = 1024,
 	LINKS_MESSAGE_MAX = 1 << 20,
 	LINKS_BYTES_MAX = 4 << 20,
@@ -44,12 +46,21 @@ struct links_handlers {
 			struct links_call *call);
 };
 
+/* Of a cluster key: vault.keys[i].id, and vault_derive_by(vault, i, "shoal link", 0, psk). */
+struct links_key {
+	uint8_t id[LINKS_KEY_ID];
+	uint8_t psk[LINKS_PSK];
+};
+
 /* Zeroes are the defaults above. What is pointed to has to live until `closed`. */
 struct links_config {
 	uint32_t node;
 	uint64_t incarnation;
-	struct address listen;	/* port 0: any free one */
-	uint8_t psk[LINKS_PSK]; /* vault_derive(v, "shoal link", 0, psk) */
+	struct address listen; /* port 0: any free one */
+	/* The first is for our own connections, each of them for those of others: so links last while the
+	 * nodes get a new cluster key one after the other. Wipe it when links_new has it. */
+	struct links_key keys[LINKS_KEYS];
+	size_t key_count;
 	uv_loop_t *loop;
 	struct timers *timers;
 	struct random *random;

@@ -19,19 +19,51 @@ enum { LOGS_PER_MINUTE = 30, ERRNO_MAX = 4095 };
 
 /* ---- who ---- */
 
-void link_identity(uint32_t node, uint64_t incarnation, char text[LINK_IDENTITY])
+void link_identity(uint32_t node, uint64_t incarnation, const uint8_t key_id[LINKS_KEY_ID],
+		   char text[LINK_IDENTITY])
 {
-	(void)snprintf(text, LINK_IDENTITY, "%u.%llu", node, (unsigned long long)incarnation);
+	(void)snprintf(text, LINK_IDENTITY, "%u.%llu.%02x%02x%02x%02x", node, (unsigned long long)incarnation,
+		       key_id[0], key_id[1], key_id[2], key_id[3]);
 }
 
-/* All nodes have the one key. Whether a lease knows the name is seen later, where it can be said. */
+/* True if the identity is that of the node under this key. */
+static bool is_identity(struct span identity, const struct wire_hello *hello, const struct links_key *key)
+{
+	char text[LINK_IDENTITY];
+
+	link_identity(hello->from, hello->from_incarnation, key->id, text);
+	return span_is(identity, text);
+}
+
+static bool is_proven(const struct link_conn *c, const struct wire_hello *hello)
+{
+	struct span identity = net_stream_psk_identity(c->s);
+
+	for (size_t i = 0; i < c->l->config.key_count; i++)
+		if (is_identity(identity, hello, &c->l->config.keys[i]))
+			return true;
+	return false;
+}
+
+/* The end of the identity says which of the keys it is. Whether a lease knows the rest of the name is seen
+ * later, where it can be said. */
 size_t link_find_psk(void *ctx, struct span identity, uint8_t key[NET_TLS_KEY_MAX])
 {
 	const struct links *l = ctx;
 
-	(void)identity;
-	memcpy(key, l->config.psk, LINKS_PSK);
-	return LINKS_PSK;
+	for (size_t i = 0; i < l->config.key_count; i++) {
+		const struct links_key *k = &l->config.keys[i];
+		char text[LINK_IDENTITY];
+		struct span end;
+
+		link_identity(0, 0, k->id, text);
+		end = span_str(strrchr(text, '.'));
+		if (identity.len <= end.len || !span_equal(span_from(identity, identity.len - end.len), end))
+			continue;
+		memcpy(key, k->psk, sizeof(k->psk));
+		return sizeof(k->psk);
+	}
+	return 0;
 }
 
 static int write_hello(struct link_conn *c, uint32_t to, uint64_t to_incarnation)
@@ -75,15 +107,13 @@ static void break_off(struct link_conn *c, const char *why)
 static void on_hello_of_caller(struct link_conn *c, const struct wire_frame *frame)
 {
 	struct wire_hello hello;
-	char identity[LINK_IDENTITY];
 	struct link_peer *p;
 
 	if (c->greeted || wire_hello_parse(frame->body, &hello) < 0) {
 		break_off(c, "a hello that cannot be");
 		return;
 	}
-	link_identity(hello.from, hello.from_incarnation, identity);
-	if (!span_is(net_stream_psk_identity(c->s), identity)) {
+	if (!is_proven(c, &hello)) {
 		refuse(c, &hello, "not the name it has in TLS");
 		return;
 	}

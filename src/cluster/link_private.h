@@ -109,9 +109,10 @@ int link_conn_write(struct link_conn *c, const struct wire_frame *frame);
 extern const struct net_stream_handlers link_conn_handlers;
 net_server_accept link_conn_accept;
 net_tls_find_psk link_find_psk;
-/* What a node calls itself in TLS: "NODE.INCARNATION". */
-enum { LINK_IDENTITY = 48 };
-void link_identity(uint32_t node, uint64_t incarnation, char text[LINK_IDENTITY]);
+/* What a node calls itself in TLS: "NODE.INCARNATION.KEY", with the id of the key in hexadecimal digits. */
+enum { LINK_IDENTITY = 64 };
+void link_identity(uint32_t node, uint64_t incarnation, const uint8_t key_id[LINKS_KEY_ID],
+		   char text[LINK_IDENTITY]);
 
 /* Of every stream. HEADS: what frames take besides their bodies. */
 enum { LINK_OPEN_MS = 3000, LINK_DEAD_MS = 15000, LINK_HEADS = 1 << 16 };

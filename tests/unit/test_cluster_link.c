@@ -260,7 +260,8 @@ static struct links_config config_of(struct world *w, const struct node *n)
 				 .bytes_max = 2 << 20,
 				 .calls_max = 2000};
 
-	memset(c.psk, 5, sizeof(c.psk));
+	c.key_count = 1;
+	memset(&c.keys[0], 5, sizeof(c.keys[0]));
 	return c;
 }
 
@@ -767,18 +768,47 @@ static void test_wrong_key(void **state)
 	struct outcome o;
 
 	stop(w, 1);
-	other.psk[31] ^= 1;
-	start(w, 1, &other);
+	/* Both by its id, and with the id of the right one. */
+	for (int same_id = 0; same_id < 2; same_id++) {
+		other.keys[0].psk[31] = 6;
+		other.keys[0].id[0] = same_id ? 5 : 6;
+		start(w, 1, &other);
+		introduce(w, 1, 2);
+		introduce(w, 2, 1);
+		call(w, 1, 2, MIRROR, "", 300, &o);
+		RUN_UNTIL(w, o.done);
+		assert_int_equal(o.err, -ENOTCONN);
+		call(w, 2, 1, MIRROR, "", 300, &o);
+		RUN_UNTIL(w, o.done);
+		assert_int_equal(o.err, -ENOTCONN);
+		assert_int_equal(w->nodes[1].executed + w->nodes[2].executed, 0);
+		assert_true(stats(w, 2)->refused > 0 && stats(w, 1)->refused > 0);
+		stop(w, 1);
+	}
+}
+
+/* The cluster key is changed node by node. */
+static void test_key_changes(void **state)
+{
+	struct world *w = *state;
+	struct links_config changed = config_of(w, &w->nodes[1]), told = config_of(w, &w->nodes[2]);
+	struct outcome a, b;
+
+	stop(w, 1);
+	stop(w, 2);
+	changed.key_count = told.key_count = 2;
+	memset(&told.keys[1], 9, sizeof(told.keys[1]));
+	changed.keys[0] = told.keys[1];
+	changed.keys[1] = told.keys[0];
+	start(w, 1, &changed);
+	start(w, 2, &told);
 	introduce(w, 1, 2);
 	introduce(w, 2, 1);
-	call(w, 1, 2, MIRROR, "", 300, &o);
-	RUN_UNTIL(w, o.done);
-	assert_int_equal(o.err, -ENOTCONN);
-	call(w, 2, 1, MIRROR, "", 300, &o);
-	RUN_UNTIL(w, o.done);
-	assert_int_equal(o.err, -ENOTCONN);
-	assert_int_equal(w->nodes[1].executed + w->nodes[2].executed, 0);
-	assert_true(stats(w, 2)->refused > 0 && stats(w, 1)->refused > 0);
+	call(w, 1, 2, MIRROR, "new", 5000, &a);
+	call(w, 2, 1, MIRROR, "old", 5000, &b);
+	RUN_UNTIL(w, a.done && b.done);
+	assert_string_equal(a.text, "new");
+	assert_string_equal(b.text, "old");
 }
 
 /* The caller is of another incarnation than its lease says; or of none. */
@@ -946,6 +976,7 @@ int main(void)
 		TEST(test_ceilings),
 		TEST(test_forgotten_answer),
 		TEST(test_wrong_key),
+		TEST(test_key_changes),
 		TEST(test_wrong_incarnation),
 		TEST(test_incarnation_passes),
 		TEST(test_wrong_node),

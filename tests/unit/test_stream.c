@@ -19,6 +19,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/x509.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -190,6 +191,36 @@ static void assert_echo(struct bench *b)
 	assert_memory_equal(b->client.got.data, "hello", 5);
 }
 
+/* ---- a resolver that asks nobody: it stands before the system's ---- */
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+	static const uint8_t last_octets[] = {2, 1};
+	struct answer {
+		struct addrinfo info;
+		struct sockaddr_in at;
+	} * answers;
+
+	if (strcmp(name, "two.test") != 0)
+		return EAI_NONAME;
+	assert_int_equal(hints->ai_socktype, SOCK_STREAM);
+	answers = calloc(2, sizeof(*answers));
+	for (size_t i = 0; i < 2; i++) {
+		answers[i].at = (struct sockaddr_in){.sin_family = AF_INET,
+						     .sin_port = htons((uint16_t)atoi(service))};
+		answers[i].at.sin_addr.s_addr = htonl(0x7f000000 | last_octets[i]);
+		answers[i].info.ai_addr = (struct sockaddr *)&answers[i].at;
+		answers[i].info.ai_next = i ? NULL : &answers[1].info;
+	}
+	*out = &answers->info;
+	return 0;
+}
+
+void freeaddrinfo(struct addrinfo *info)
+{
+	free(info);
+}
+
 /* ---- plain ---- */
 
 static void test_unix(void **state)
@@ -247,11 +278,11 @@ static void test_tcp(void **state)
 	assert_int_equal(net_server_stats(b->server)->open, 0);
 }
 
-/* "localhost" may be ::1 first, where nobody listens. */
+/* The first of its addresses is one where nobody listens. */
 static void test_name(void **state)
 {
 	struct bench *b = *state;
-	struct net_stream_options o = {.host = "localhost"};
+	struct net_stream_options o = {.host = "two.test"};
 
 	listen_tcp(b, NULL);
 	o.port = net_server_port(b->server);
@@ -295,7 +326,7 @@ static void test_connect_fails(void **state)
 static void test_close_early(void **state)
 {
 	struct bench *b = *state;
-	struct net_stream_options name = {.host = "localhost", .port = 9}, number = {.host = "127.0.0.1"};
+	struct net_stream_options name = {.host = "two.test", .port = 9}, number = {.host = "127.0.0.1"};
 
 	listen_tcp(b, NULL);
 	number.port = net_server_port(b->server);
@@ -496,21 +527,22 @@ static struct net_tls *tls_of(const struct net_tls_options *o)
 	return tls;
 }
 
-/* The two ends share certificates of one authority; the client has one of its own if `mutual` and `shows`. */
-static void start_x509(struct bench *b, const struct certificates *server, const struct certificates *client,
-		       const char *name, bool mutual, bool shows)
+/* The client believes in the authority of `trusted`, and shows the certificate `shown`, if any. With `mutual`
+ * the server wants one by its own authority. */
+static void start_x509(struct bench *b, const struct certificates *server, const struct certificates *trusted,
+		       const char *name, bool mutual, const struct certificates *shown)
 {
 	struct net_tls *st = tls_of(&(struct net_tls_options){
 		.server = true,
 		.chain = span_of_datum(server->chain),
 		.key = span_of_datum(server->key),
-		.trust = span_of_datum(mutual ? client->trust : (gnutls_datum_t){0})});
-	struct net_tls_options co = {.trust = span_of_datum(client->trust)};
+		.trust = span_of_datum(mutual ? server->trust : (gnutls_datum_t){0})});
+	struct net_tls_options co = {.trust = span_of_datum(trusted->trust)};
 	struct net_tls *ct;
 
-	if (shows) {
-		co.chain = span_of_datum(client->chain);
-		co.key = span_of_datum(client->key);
+	if (shown) {
+		co.chain = span_of_datum(shown->chain);
+		co.key = span_of_datum(shown->key);
 	}
 	ct = tls_of(&co);
 	listen_tcp(b, st);
@@ -529,7 +561,7 @@ static void test_tls(void **state)
 	make_certificates(&c);
 	for (size_t i = 0; i < 900000; i++)
 		big[i] = (uint8_t)(i * 31 >> 3);
-	start_x509(b, &c, &c, "store.test", false, false);
+	start_x509(b, &c, &c, "store.test", false, NULL);
 	assert_int_equal(net_stream_write(b->client.s, span_of(big, 900000)), 0);
 	RUN_UNTIL(b, b->peer.got.len == 900000);
 	assert_memory_equal(b->peer.got.data, big, 900000);
@@ -549,7 +581,7 @@ static void test_tls_mutual(void **state)
 	struct certificates c;
 
 	make_certificates(&c);
-	start_x509(b, &c, &c, "store.test", true, true);
+	start_x509(b, &c, &c, "store.test", true, &c);
 	RUN_UNTIL(b, b->peer.opened && b->client.opened);
 	assert_echo(b);
 	free_certificates(&c);
@@ -561,12 +593,28 @@ static void test_tls_client_without_certificate(void **state)
 	struct certificates c;
 
 	make_certificates(&c);
-	start_x509(b, &c, &c, "store.test", true, false);
+	start_x509(b, &c, &c, "store.test", true, NULL);
 	RUN_UNTIL(b, b->peer.closed && b->client.closed);
 	assert_int_equal(b->peer.opened, 0);
 	assert_int_equal(b->peer.err, -EACCES);
 	assert_int_equal(b->client.err, -EACCES);
 	free_certificates(&c);
+}
+
+static void test_tls_client_of_another_authority(void **state)
+{
+	struct bench *b = *state;
+	struct certificates c, other;
+
+	make_certificates(&c);
+	make_certificates(&other);
+	start_x509(b, &c, &c, "store.test", true, &other);
+	RUN_UNTIL(b, b->peer.closed && b->client.closed);
+	assert_int_equal(b->peer.opened, 0);
+	assert_int_equal(b->peer.err, -EACCES);
+	assert_int_equal(b->client.err, -EACCES);
+	free_certificates(&c);
+	free_certificates(&other);
 }
 
 static void test_tls_wrong_name(void **state)
@@ -575,7 +623,7 @@ static void test_tls_wrong_name(void **state)
 	struct certificates c;
 
 	make_certificates(&c);
-	start_x509(b, &c, &c, "other.test", false, false);
+	start_x509(b, &c, &c, "other.test", false, NULL);
 	RUN_UNTIL(b, b->peer.closed && b->client.closed);
 	assert_int_equal(b->client.opened + b->peer.opened, 0);
 	assert_int_equal(b->client.err, -EACCES);
@@ -591,7 +639,7 @@ static void test_tls_wrong_authority(void **state)
 
 	make_certificates(&c);
 	make_certificates(&other);
-	start_x509(b, &c, &other, "store.test", false, false);
+	start_x509(b, &c, &other, "store.test", false, NULL);
 	RUN_UNTIL(b, b->peer.closed && b->client.closed);
 	assert_int_equal(b->client.opened + b->peer.opened, 0);
 	assert_int_equal(b->client.err, -EACCES);
@@ -842,6 +890,7 @@ int main(void)
 		TEST(test_tls),
 		TEST(test_tls_mutual),
 		TEST(test_tls_client_without_certificate),
+		TEST(test_tls_client_of_another_authority),
 		TEST(test_tls_wrong_name),
 		TEST(test_tls_wrong_authority),
 		TEST(test_tls_options),

@@ -22,6 +22,9 @@ struct giving {
 	void *call; /* to be answered; NULL: a drain */
 	struct buffer luggage, record, answer;
 	struct store_device device;
+	struct list parcels; /* that came meanwhile */
+	size_t parcel_count;
+	uint32_t hash;
 	uint8_t endpoint_len;
 	uint8_t endpoint[];
 };
@@ -41,6 +44,53 @@ static void answer_result(struct owners *o, void *call, enum given result)
 }
 
 static void drain_on(struct owners *o);
+
+static bool match_endpoint(const void *item, const void *key)
+{
+	const struct giving *g = item;
+
+	return span_equal(span_of(g->endpoint, g->endpoint_len), *(const struct span *)key);
+}
+
+static struct giving *giving_find(const struct owners *o, struct span endpoint)
+{
+	return map_find(&o->givings, owners_hash(o, endpoint), match_endpoint, &endpoint);
+}
+
+bool giving_takes(struct owners *o, struct span endpoint, struct kept_parcel *p)
+{
+	struct giving *g = giving_find(o, endpoint);
+
+	if (!g)
+		return false;
+	if (g->parcel_count < PARCELS_MAX) {
+		list_append(&g->parcels, &p->node);
+		g->parcel_count++;
+	} else {
+		free(p);
+	}
+	return true;
+}
+
+/* How it ended is known: what came meanwhile goes where the device is. */
+static void giving_settle(struct giving *g, enum owners_end end)
+{
+	struct owners *o = g->owners;
+	struct list *each;
+
+	map_remove(&o->givings, g->hash, g);
+	o->host.given(o->host.ctx, giving_key(g), end);
+	while ((each = list_take_first(&g->parcels))) {
+		struct kept_parcel *p = container_of(each, struct kept_parcel, node);
+
+		if (end == OWNERS_GONE)
+			parcel_forward(o, g->to.node, p);
+		else if (end == OWNERS_KEPT)
+			parcel_deliver(o, p);
+		else
+			free(p);
+	}
+}
 
 /* `gone`: it is somebody else's now, or nobody's but the store's. */
 static void giving_end(struct giving *g, bool gone)
@@ -64,7 +114,7 @@ static void giving_failed(struct giving *g, enum owners_end end)
 {
 	struct owners *o = g->owners;
 
-	o->host.given(o->host.ctx, giving_key(g), end);
+	giving_settle(g, end);
 	if (g->call)
 		answer_result(o, g->call, end == OWNERS_KEPT ? GIVEN_NOT : GIVEN_UNKNOWN);
 	giving_end(g, end != OWNERS_KEPT);
@@ -82,18 +132,20 @@ static void giving_done(struct giving *g)
 {
 	struct owners *o = g->owners;
 	const struct message_given given = {GIVEN, g->device, buffer_span(&g->luggage)};
+	bool waits = false;
 
 	o->stats.given++;
-	o->host.given(o->host.ctx, giving_key(g), OWNERS_GONE);
 	movements_left(&o->movements, giving_key(g), g->to.node, o->timers->now_ms);
 	g->answer = buffer_of(LUGGAGE_MAX + STORE_RECORD_MAX + 4096);
 	message_given_encode(&given, &g->answer);
-	if (!g->call && o->host.call(o->host.ctx, g->to.node, MESSAGE_GIVE, buffer_span(&g->answer), GIVE_MS,
-				     on_taken, g) == 0)
-		return;
 	if (g->call)
 		o->host.answer(o->host.ctx, g->call, buffer_span(&g->answer));
-	giving_end(g, true);
+	else
+		waits = o->host.call(o->host.ctx, g->to.node, MESSAGE_GIVE, buffer_span(&g->answer), GIVE_MS,
+				     on_taken, g) == 0;
+	giving_settle(g, OWNERS_GONE); /* behind the device on its way */
+	if (!waits)
+		giving_end(g, true);
 }
 
 static void on_handed_over(void *ctx, const struct store_written *w)
@@ -148,6 +200,12 @@ static bool give(struct owners *o, struct store_key key, const struct store_fenc
 	g->call = call;
 	g->endpoint_len = (uint8_t)key.endpoint.len;
 	memcpy(g->endpoint, key.endpoint.data, key.endpoint.len);
+	g->hash = owners_hash(o, key.endpoint);
+	list_init(&g->parcels);
+	if (map_insert(&o->givings, g->hash, g) < 0) {
+		free(g);
+		return false;
+	}
 	o->giving++;
 	o->host.give(o->host.ctx, giving_key(g), on_ready, g);
 	return true;
@@ -155,21 +213,28 @@ static bool give(struct owners *o, struct store_key key, const struct store_fenc
 
 /* ---- what other nodes say ---- */
 
+/* A record that was seen already moves nothing; nor, without security, what has only just come. */
+static bool may_go(const struct owners *o, const struct message_ask *ask)
+{
+	if (ask->session)
+		return true;
+	if (ask->record.len)
+		return o->host.fresh(o->host.ctx, ask->key, ask->record);
+	return !movements_is_fresh(&o->movements, ask->key, o->timers->now_ms);
+}
+
 void owners_on_ask(struct owners *o, uint32_t from, uint64_t incarnation, struct span body, void *call)
 {
 	const struct store_fence to = {.node = from, .incarnation = incarnation};
 	struct message_ask ask;
+	bool decoded = message_ask_decode(body, &ask) && ask.key.role == o->config.role &&
+		       owners_is_mine(o, &ask.owner);
 
-	if (!message_ask_decode(body, &ask) || ask.key.role != o->config.role ||
-	    !owners_is_mine(o, &ask.owner) || !o->host.here(o->host.ctx, ask.key)) {
-		answer_result(o, call, GIVEN_UNKNOWN);
-		return;
-	}
-	/* What was seen already, and what has only just come, moves nothing. */
-	if (ask.has_number ? !o->host.fresh(o->host.ctx, ask.key, ask.number)
-			   : movements_is_fresh(&o->movements, ask.key, o->timers->now_ms))
+	if (decoded && giving_find(o, ask.key.endpoint))
 		answer_result(o, call, GIVEN_NOT);
-	else if (!give(o, ask.key, &to, call))
+	else if (!decoded || !o->host.here(o->host.ctx, ask.key))
+		answer_result(o, call, GIVEN_UNKNOWN);
+	else if (!may_go(o, &ask) || !give(o, ask.key, &to, call))
 		answer_result(o, call, GIVEN_NOT);
 }
 

@@ -95,8 +95,9 @@ void message_ask_encode(const struct message_ask *a, struct buffer *out)
 	buffer_u8(out, MESSAGE_VERSION);
 	key_encode(a->key, out);
 	fence_encode(&a->owner, out);
-	buffer_u8(out, a->has_number);
-	buffer_uint(out, a->number, 8);
+	buffer_u8(out, a->session);
+	buffer_uint(out, a->record.len, 2);
+	buffer_bytes(out, a->record);
 }
 
 bool message_ask_decode(struct span body, struct message_ask *out)
@@ -106,8 +107,8 @@ bool message_ask_decode(struct span body, struct message_ask *out)
 	if (!begins(&r) || !key_decode(&r, &out->key))
 		return false;
 	out->owner = fence_decode(&r);
-	out->has_number = reader_u8(&r) != 0;
-	out->number = reader_u64(&r);
+	out->session = reader_u8(&r) != 0;
+	out->record = reader_bytes(&r, reader_u16(&r));
 	return !r.failed;
 }
 

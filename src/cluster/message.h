@@ -25,8 +25,8 @@ enum message_kind {
 struct message_ask {
 	struct store_key key;
 	struct store_fence owner; /* as the store says: the one asked */
-	bool has_number;	  /* of the DTLS record that proves that the device speaks to us: */
-	uint64_t number;
+	bool session;		  /* it has made a new session with us */
+	struct span record;	  /* empty, or the DTLS record that proves that it speaks to us */
 };
 void message_ask_encode(const struct message_ask *a, struct buffer *out);
 bool message_ask_decode(struct span body, struct message_ask *out) NODISCARD;

@@ -27,9 +27,8 @@ struct move {
 	struct store_fence owner; /* by the store, when we last looked */
 	uint32_t hash;
 	uint8_t rounds, asks;
-	bool proven; /* it may move although its owner lives */
-	bool has_number;
-	uint64_t number;
+	bool proven;  /* it may move although its owner lives */
+	bool session; /* ... because it has made a new one with us */
 	uint8_t endpoint_len;
 	uint8_t endpoint[];
 };
@@ -41,24 +40,27 @@ static struct store_key move_key(const struct move *m)
 
 /* ---- parcels ---- */
 
-void parcel_forward(struct owners *o, uint32_t node, struct parcel *p)
+void parcel_forward(struct owners *o, uint32_t node, struct kept_parcel *kept)
 {
 	_cleanup_buffer_ struct buffer body = buffer_of(1 << 17);
-	const struct message_datagram d = {.place = p->from, .dtls = p->dtls, .datagram = parcel_span(p)};
+	const struct parcel *p = &kept->parcel;
+	const struct message_datagram d = {
+		.place = p->from, .dtls = p->kind == PARCEL_RECORD, .datagram = p->datagram};
 
 	message_datagram_encode(&d, &body);
-	if (!body.failed) {
+	/* Only we can answer in a session that is here. */
+	if (!body.failed && p->kind != PARCEL_SESSION) {
 		o->stats.forwarded++;
 		o->host.send(o->host.ctx, node, MESSAGE_FORWARD, buffer_span(&body));
 	}
-	free(p);
+	free(kept);
 }
 
-void parcel_deliver(struct owners *o, struct parcel *p)
+void parcel_deliver(struct owners *o, struct kept_parcel *kept)
 {
 	if (!o->stopped)
-		o->host.input(o->host.ctx, p);
-	free(p);
+		o->host.input(o->host.ctx, &kept->parcel);
+	free(kept);
 }
 
 /* ---- ends ---- */
@@ -71,7 +73,7 @@ static void move_end(struct move *m, enum owners_where where, uint32_t node)
 	map_remove(&o->moves, m->hash, m);
 	o->moving--;
 	while ((each = list_take_first(&m->parcels))) {
-		struct parcel *p = container_of(each, struct parcel, node);
+		struct kept_parcel *p = container_of(each, struct kept_parcel, node);
 
 		if (where == OWNERS_AT)
 			parcel_forward(o, node, p);
@@ -210,11 +212,25 @@ static void on_asked(void *arg, int result, struct span answer)
 	}
 }
 
+/* The newest record that came. */
+static struct span move_record(const struct move *m)
+{
+	struct span record = {0};
+
+	list_for_each (node, &m->parcels) {
+		const struct parcel *p = &container_of(node, struct kept_parcel, node)->parcel;
+
+		if (p->kind == PARCEL_RECORD)
+			record = p->datagram;
+	}
+	return record;
+}
+
 static bool ask(struct move *m)
 {
 	struct owners *o = m->owners;
-	_cleanup_buffer_ struct buffer body = buffer_of(1024);
-	const struct message_ask question = {move_key(m), m->owner, m->has_number, m->number};
+	_cleanup_buffer_ struct buffer body = buffer_of(1 << 17);
+	const struct message_ask question = {move_key(m), m->owner, m->session, move_record(m)};
 
 	message_ask_encode(&question, &body);
 	o->stats.asked++;
@@ -244,7 +260,7 @@ static bool match_endpoint(const void *item, const void *key)
 	return span_equal(span_of(m->endpoint, m->endpoint_len), *(const struct span *)key);
 }
 
-static uint32_t hash_of(const struct owners *o, struct span endpoint)
+uint32_t owners_hash(const struct owners *o, struct span endpoint)
 {
 	return (uint32_t)(store_key_hash(&o->hash_key, owners_key(o, endpoint)) >> 32);
 }
@@ -265,7 +281,7 @@ static struct move *move_new(struct owners *o, const struct store_device *stored
 	memcpy(m->endpoint, endpoint.data, endpoint.len);
 	list_init(&m->parcels);
 	list_init(&m->callers);
-	m->hash = hash_of(o, endpoint);
+	m->hash = owners_hash(o, endpoint);
 	if (map_insert(&o->moves, m->hash, m) < 0) {
 		free(m);
 		return NULL;
@@ -278,26 +294,23 @@ static struct move *move_new(struct owners *o, const struct store_device *stored
 static struct move *move_of(struct owners *o, const struct store_device *stored, bool *is_new)
 {
 	struct span endpoint = stored->key.endpoint;
-	struct move *m = map_find(&o->moves, hash_of(o, endpoint), match_endpoint, &endpoint);
+	struct move *m = map_find(&o->moves, owners_hash(o, endpoint), match_endpoint, &endpoint);
 
 	*is_new = !m;
 	return m ? m : move_new(o, stored);
 }
 
-void move_for_parcel(struct owners *o, const struct store_device *stored, struct parcel *p)
+void move_for_parcel(struct owners *o, const struct store_device *stored, struct kept_parcel *p)
 {
 	bool is_new;
 	struct move *m = move_of(o, stored, &is_new);
 
-	if (!m || m->parcel_count >= PARCELS_PER_MOVE) {
+	if (!m || m->parcel_count >= PARCELS_MAX) {
 		free(p);
 		return;
 	}
 	m->proven = true;
-	if (p->has_number && (!m->has_number || p->number > m->number)) {
-		m->has_number = true;
-		m->number = p->number;
-	}
+	m->session |= p->parcel.kind == PARCEL_SESSION;
 	list_append(&m->parcels, &p->node);
 	m->parcel_count++;
 	if (is_new)

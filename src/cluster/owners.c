@@ -26,6 +26,7 @@ struct owners *owners_new(const struct owners_config *config, const struct owner
 	o->timers = timers;
 	o->hash_key = store_hash_key(store);
 	map_init(&o->moves);
+	map_init(&o->givings);
 	movements_init(&o->movements, &o->hash_key, MOVEMENTS_MAX);
 	expiry_start(o);
 	return o;
@@ -44,6 +45,7 @@ struct owners *owners_free(struct owners *o)
 	assert(o->moving == 0 && o->searches == 0 && o->giving == 0);
 	timer_cancel(o->timers, &o->expiry);
 	map_deinit(&o->moves);
+	map_deinit(&o->givings);
 	movements_deinit(&o->movements);
 	free(o);
 	return NULL;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "base/address.h"
-#include "base/list.h"
 #include "cluster/member.h"
 #include "cluster/message.h"
 
@@ -18,20 +17,23 @@
 
 struct owners;
 
-/* A datagram that looks for its device. */
-struct parcel {
-	struct list node;
-	struct address from;
-	bool dtls;	 /* a record, else a plain message */
-	bool has_number; /* set by `judge`: of the record that proved its device ... */
-	uint64_t number; /* ... this */
-	size_t len;
-	uint8_t bytes[];
+enum parcel_kind {
+	PARCEL_PLAIN = 1,   /* a message without security */
+	PARCEL_RECORD = 2,  /* a DTLS record, not opened yet */
+	PARCEL_SESSION = 3, /* a message of a session that is here; perhaps an empty one */
 };
-static inline struct span parcel_span(const struct parcel *p)
-{
-	return span_of(p->bytes, p->len);
-}
+
+/* A datagram that looks for its device. `named`, `name` and `claim` are the host's: by what it names its
+ * device. */
+struct parcel {
+	enum parcel_kind kind;
+	struct address from; /* SESSION: the association */
+	uint64_t number;     /* SESSION: of the record */
+	uint8_t named;
+	struct span name;  /* at most UINT16_MAX bytes */
+	struct span claim; /* at most UINT16_MAX bytes */
+	struct span datagram;
+};
 
 enum owners_proof {
 	OWNERS_NOT_ITS, /* another device's, or nobody's */
@@ -57,8 +59,8 @@ struct owners_host {
 	void *ctx;
 	/* It is in memory here, not being given away. */
 	bool (*here)(void *ctx, struct store_key key);
-	/* Whether this record number is news to the session of the device. */
-	bool (*fresh)(void *ctx, struct store_key key, uint64_t number);
+	/* Whether this record is news to the session of the device. */
+	bool (*fresh)(void *ctx, struct store_key key, struct span datagram);
 	/* Freezes the device and calls `ready`, once, perhaps within the call; then `given` says how it
 	 * ended. */
 	void (*give)(void *ctx, struct store_key key, owners_ready_fn *ready, void *arg);
@@ -70,7 +72,7 @@ struct owners_host {
 	void (*lost)(void *ctx, struct store_key key, uint32_t gen);
 	/* There was such a device: whoever registers as it goes on above this. */
 	void (*vacant)(void *ctx, const struct store_device *tombstone);
-	enum owners_proof (*judge)(void *ctx, const struct store_device *stored, struct parcel *p);
+	enum owners_proof (*judge)(void *ctx, const struct store_device *stored, const struct parcel *p);
 	/* Its device is here now, or will not be found: to be handled without asking again. */
 	void (*input)(void *ctx, const struct parcel *p);
 	/* Unix time at which the device has to be looked at, by all that is stored; 0: never. */
@@ -105,18 +107,15 @@ struct owners *owners_free(struct owners *o);
 void owners_stop(struct owners *o);
 
 /*
- * A datagram names a device that is not here. True: it is kept, and is given to host.input when that is
- * known, or dropped, for the device to send it again. False: nobody has such a device, as we know from a
- * moment ago.
+ * A datagram names a device that is not here, or is being given away. True: it is copied, and is given to
+ * host.input when that is known, or dropped, for the device to send it again. False: nobody has such a
+ * device, as we know from a moment ago.
  */
-bool owners_find_endpoint(struct owners *o, struct span endpoint, const struct address *from, bool dtls,
-			  struct span datagram);
+bool owners_find_endpoint(struct owners *o, struct span endpoint, const struct parcel *p);
 /* By the upper half of store_key_hash. */
-bool owners_find_hash(struct owners *o, uint32_t hash, const struct address *from, bool dtls,
-		      struct span datagram);
+bool owners_find_hash(struct owners *o, uint32_t hash, const struct parcel *p);
 /* By an entry of the store's indexes. */
-bool owners_find_index(struct owners *o, enum store_index kind, struct span key, const struct address *from,
-		       bool dtls, struct span datagram);
+bool owners_find_index(struct owners *o, enum store_index kind, struct span key, const struct parcel *p);
 
 enum owners_where {
 	OWNERS_HERE = 0,

@@ -8,12 +8,19 @@
 /* What the files of owners.h share. */
 
 enum {
-	PARCELS_PER_MOVE = 16, /* datagrams of one device that wait for it */
+	PARCELS_MAX = 16, /* datagrams of one device that wait for it */
 	MOVES_MAX = 16384,
 	ROUNDS_MAX = 4,	  /* changes of owner that we run after */
 	BUCKETS = 1024,	  /* of source networks */
 	NEGATIVES = 4096, /* keys that were not found a moment ago */
 	NEGATIVE_MS = 2000,
+};
+
+/* A parcel on the heap, with all that it borrows. */
+struct kept_parcel {
+	struct list node;
+	struct parcel parcel;
+	uint8_t bytes[];
 };
 
 struct bucket {
@@ -35,6 +42,7 @@ struct owners {
 	struct siphash_key hash_key; /* store_hash_key */
 	struct map moves;	     /* struct move, by hash of its endpoint */
 	struct movements movements;
+	struct map givings; /* struct giving, the same */
 	size_t searches, moving, giving;
 	struct bucket buckets[BUCKETS];
 	struct negative negatives[NEGATIVES];
@@ -69,16 +77,22 @@ static inline bool owners_is_elsewhere(const struct owners *o, const struct stor
 
 /* ---- move.c: a device comes here ---- */
 
+uint32_t owners_hash(const struct owners *o, struct span endpoint);
 /* Begins, or joins, the move of this device; `p` is taken. */
-void move_for_parcel(struct owners *o, const struct store_device *stored, struct parcel *p);
+void move_for_parcel(struct owners *o, const struct store_device *stored, struct kept_parcel *p);
 /* The same for whoever wants to know where it is. False: too many. */
 bool move_for_caller(struct owners *o, const struct store_device *stored, owners_where_fn *done, void *ctx);
 /* The same for nobody: its owner is dead, and it is due. */
 void move_for_expiry(struct owners *o, const struct store_device *stored);
 /* Passes `p` to the node that has its device; frees it. */
-void parcel_forward(struct owners *o, uint32_t node, struct parcel *p);
+void parcel_forward(struct owners *o, uint32_t node, struct kept_parcel *p);
 /* Its device is here, or nowhere; frees it. */
-void parcel_deliver(struct owners *o, struct parcel *p);
+void parcel_deliver(struct owners *o, struct kept_parcel *p);
+
+/* ---- give.c ---- */
+
+/* If the device is being given away, the parcel follows it; it is taken then. */
+bool giving_takes(struct owners *o, struct span endpoint, struct kept_parcel *p);
 
 /* ---- expiry.c ---- */
 

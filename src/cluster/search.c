@@ -15,8 +15,8 @@
 
 struct search {
 	struct owners *owners;
-	struct parcel *parcel; /* NULL once its device was found */
-	uint64_t negative;     /* names the key in the memory of what was not found; 0: not remembered */
+	struct kept_parcel *parcel; /* NULL once its device was found */
+	uint64_t negative;	    /* names the key in the memory of what was not found; 0: not remembered */
 };
 
 /* ---- what a stranger may cause ---- */
@@ -26,12 +26,12 @@ static uint64_t network_hash(const struct owners *o, const struct address *from)
 	return siphash(&o->hash_key, span_of(from->ip, from->family == 4 ? 3 : 7));
 }
 
-static bool afford(struct owners *o, const struct address *from)
+static bool afford(struct owners *o, const struct parcel *p)
 {
 	uint64_t now = o->timers->now_ms, rate = o->config.lookups_per_s, full = rate * 2000;
-	struct bucket *b = &o->buckets[network_hash(o, from) % BUCKETS];
+	struct bucket *b = &o->buckets[network_hash(o, &p->from) % BUCKETS];
 
-	if (rate == 0)
+	if (rate == 0 || p->kind == PARCEL_SESSION)
 		return true;
 	b->tokens = b->at_ms ? MIN(b->tokens + (now - b->at_ms) * rate, full) : full;
 	b->at_ms = now;
@@ -68,30 +68,41 @@ static void remember_negative(struct owners *o, uint64_t hash)
 
 /* ---- a search ---- */
 
-static struct search *search_new(struct owners *o, const struct address *from, bool dtls,
-				 struct span datagram)
+static struct kept_parcel *keep(const struct parcel *p)
+{
+	size_t size = p->name.len + p->claim.len + p->datagram.len;
+	struct kept_parcel *kept = calloc(1, sizeof(*kept) + size);
+	struct writer w;
+
+	if (!kept)
+		return NULL;
+	w = writer_of(kept->bytes, size);
+	writer_bytes(&w, p->name);
+	writer_bytes(&w, p->claim);
+	writer_bytes(&w, p->datagram);
+	kept->parcel = *p;
+	kept->parcel.name = span_of(kept->bytes, p->name.len);
+	kept->parcel.claim = span_of(kept->bytes + p->name.len, p->claim.len);
+	kept->parcel.datagram = span_of(kept->bytes + p->name.len + p->claim.len, p->datagram.len);
+	return kept;
+}
+
+static struct search *search_new(struct owners *o, const struct parcel *p)
 {
 	struct search *s;
-	struct parcel *p;
 
-	if (o->stopped || o->searches >= o->config.searches_max || !afford(o, from)) {
+	if (o->stopped || o->searches >= o->config.searches_max || !afford(o, p)) {
 		o->stats.searches_limited++;
 		return NULL;
 	}
 	s = calloc(1, sizeof(*s));
-	p = calloc(1, sizeof(*p) + datagram.len);
-	if (!s || !p) {
+	if (s)
+		s->parcel = keep(p);
+	if (!s || !s->parcel) {
 		free(s);
-		free(p);
 		return NULL;
 	}
-	p->from = *from;
-	p->dtls = dtls;
-	p->len = datagram.len;
-	if (datagram.len)
-		memcpy(p->bytes, datagram.data, datagram.len);
 	s->owners = o;
-	s->parcel = p;
 	o->searches++;
 	o->stats.searches++;
 	return s;
@@ -117,9 +128,9 @@ static void found(struct search *s, const struct store_device *stored)
 {
 	struct owners *o = s->owners;
 	const struct store_fence *owner = &stored->hot.fence;
-	enum owners_proof proof = o->host.judge(o->host.ctx, stored, s->parcel);
-	bool elsewhere = owners_is_elsewhere(o, owner);
-	struct parcel *p = s->parcel;
+	struct kept_parcel *p = s->parcel;
+	enum owners_proof proof = o->host.judge(o->host.ctx, stored, &p->parcel);
+	bool elsewhere = owners_is_elsewhere(o, owner), session = p->parcel.kind == PARCEL_SESSION;
 	uint32_t to;
 
 	if (proof == OWNERS_NOT_ITS)
@@ -127,9 +138,11 @@ static void found(struct search *s, const struct store_device *stored)
 	s->parcel = NULL;
 	if (o->host.here(o->host.ctx, stored->key))
 		parcel_deliver(o, p); /* it came meanwhile */
+	else if (giving_takes(o, stored->key.endpoint, p))
+		return;
 	else if (elsewhere && proof == OWNERS_NAMES)
 		parcel_forward(o, owner->node, p);
-	else if (elsewhere && movements_held(&o->movements, stored->key, o->timers->now_ms, &to))
+	else if (elsewhere && !session && movements_held(&o->movements, stored->key, o->timers->now_ms, &to))
 		parcel_forward(o, to, p);
 	else
 		move_for_parcel(o, stored, p);
@@ -171,18 +184,16 @@ static void on_index(void *ctx, int result, struct store_key key)
 	search_end(s, result < 0 || s->owners->stopped);
 }
 
-bool owners_find_endpoint(struct owners *o, struct span endpoint, const struct address *from, bool dtls,
-			  struct span datagram)
+bool owners_find_endpoint(struct owners *o, struct span endpoint, const struct parcel *p)
 {
-	struct search *s = search_new(o, from, dtls, datagram);
+	struct search *s = search_new(o, p);
 
 	if (s && store_find(o->store, owners_key(o, endpoint), on_device, s) < 0)
 		search_end(s, true);
 	return true;
 }
 
-bool owners_find_hash(struct owners *o, uint32_t hash, const struct address *from, bool dtls,
-		      struct span datagram)
+bool owners_find_hash(struct owners *o, uint32_t hash, const struct parcel *p)
 {
 	const uint8_t bytes[] = {(uint8_t)(hash >> 24), (uint8_t)(hash >> 16), (uint8_t)(hash >> 8),
 				 (uint8_t)hash};
@@ -191,7 +202,7 @@ bool owners_find_hash(struct owners *o, uint32_t hash, const struct address *fro
 
 	if (is_negative(o, negative))
 		return false;
-	s = search_new(o, from, dtls, datagram);
+	s = search_new(o, p);
 	if (!s)
 		return true;
 	s->negative = negative;
@@ -200,15 +211,14 @@ bool owners_find_hash(struct owners *o, uint32_t hash, const struct address *fro
 	return true;
 }
 
-bool owners_find_index(struct owners *o, enum store_index kind, struct span key, const struct address *from,
-		       bool dtls, struct span datagram)
+bool owners_find_index(struct owners *o, enum store_index kind, struct span key, const struct parcel *p)
 {
 	uint64_t negative = negative_hash(o, (uint8_t)kind, key);
 	struct search *s;
 
 	if (is_negative(o, negative))
 		return false;
-	s = search_new(o, from, dtls, datagram);
+	s = search_new(o, p);
 	if (!s)
 		return true;
 	s->negative = negative;

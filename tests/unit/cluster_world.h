@@ -466,10 +466,10 @@ static inline bool host_here(void *ctx, struct store_key key)
 	return a->here && !a->frozen;
 }
 
-static inline bool host_fresh(void *ctx, struct store_key key, uint64_t number)
+static inline bool host_fresh(void *ctx, struct store_key key, struct span datagram)
 {
 	(void)key;
-	(void)number;
+	assert_int_equal(datagram.len, 2);
 	return world_of(ctx)->fresh;
 }
 
@@ -552,13 +552,12 @@ static inline void host_vacant(void *ctx, const struct store_device *tombstone)
 	(void)tombstone;
 }
 
-static inline enum owners_proof host_judge(void *ctx, const struct store_device *stored, struct parcel *p)
+static inline enum owners_proof host_judge(void *ctx, const struct store_device *stored,
+					   const struct parcel *p)
 {
 	(void)ctx;
-	if (p->bytes[0] != world_device(stored->key.endpoint))
+	if (p->datagram.data[0] != world_device(stored->key.endpoint))
 		return OWNERS_NOT_ITS;
-	p->has_number = p->dtls;
-	p->number = p->bytes[1];
 	return world.proof;
 }
 
@@ -585,7 +584,7 @@ static inline void world_handle(struct world_node *n, int device)
 
 static inline void host_input(void *ctx, const struct parcel *p)
 {
-	world_handle(world_of(ctx), p->bytes[0]);
+	world_handle(world_of(ctx), p->datagram.data[0]);
 }
 
 static inline uint64_t host_expires(void *ctx, const struct store_device *stored)
@@ -812,25 +811,31 @@ static inline void world_kill(int id)
 	owners_stop(n->owners);
 }
 
-static inline struct span world_datagram(int device, uint8_t number, uint8_t room[2])
+static inline struct parcel world_parcel(int device, enum parcel_kind kind, uint8_t room[2])
 {
 	room[0] = (uint8_t)device;
-	room[1] = number;
-	return span_of(room, 2);
+	room[1] = 1;
+	return (struct parcel){.kind = kind,
+			       .from = {.ip = {192, 0, 2, 1}, .port = 5683, .family = 4},
+			       .datagram = span_of(room, 2)};
 }
 
 /* A datagram of the device comes to a node. */
-static inline void world_speak(int id, int device, bool dtls)
+static inline void world_speak_as(int id, int device, enum parcel_kind kind)
 {
-	static const struct address from = {.ip = {192, 0, 2, 1}, .port = 5683, .family = 4};
 	struct world_node *n = world.nodes[id];
 	uint8_t room[2];
+	struct parcel p = world_parcel(device, kind, room);
 
 	if (n->actors[device].here && !n->actors[device].frozen)
 		world_handle(n, device);
-	else if (!owners_find_index(n->owners, STORE_INDEX_CID, world_datagram(device, 1, room), &from, dtls,
-				    world_datagram(device, 1, room)))
+	else if (!owners_find_index(n->owners, STORE_INDEX_CID, p.datagram, &p))
 		n->last_input = -1;
+}
+
+static inline void world_speak(int id, int device, bool dtls)
+{
+	world_speak_as(id, device, dtls ? PARCEL_RECORD : PARCEL_PLAIN);
 }
 
 /* Nobody had it yet: as if it had registered at that node. */

@@ -250,6 +250,38 @@ static void late_datagrams_are_passed_on(void **state)
 	world_assert_pairs();
 }
 
+static void what_comes_meanwhile_follows_it(void **state)
+{
+	(void)state;
+	world_register(1, 0);
+	world_speak(2, 0, true);
+	while (world.job_count && world.jobs[0].kind != WORLD_HAND_OVER)
+		world_step();
+	world_speak(1, 0, true); /* it is frozen there */
+	world_settle();
+	assert_int_equal(world_owner(0), 2);
+	assert_int_equal(NODE(2)->actors[0].term, 1);
+	assert_int_equal(stats_of(1).forwarded, 1);
+	assert_int_equal(stats_of(1).claimed, 0);
+	assert_int_equal(world.sent, 2);
+	world_assert_pairs();
+}
+
+static void a_new_session_brings_its_device_in_any_case(void **state)
+{
+	(void)state;
+	world_register(1, 0);
+	world_speak_as(2, 0, PARCEL_SESSION);
+	world_settle();
+	assert_int_equal(world_owner(0), 2);
+	/* Neither just arrived nor just left keeps it. */
+	world_speak_as(1, 0, PARCEL_SESSION);
+	world_settle();
+	assert_int_equal(world_owner(0), 1);
+	assert_int_equal(world.sent, 2);
+	assert_int_equal(stats_of(1).forwarded + stats_of(2).forwarded, 0);
+}
+
 static enum owners_where asked_where;
 static uint32_t asked_node;
 
@@ -386,25 +418,23 @@ static void alone_nobody_takes_them(void **state)
 
 static void a_network_has_a_budget(void **state)
 {
-	static const struct address from = {.ip = {192, 0, 2, 1}, .family = 4},
-				    other = {.ip = {192, 0, 3, 1}, .family = 4};
 	uint8_t room[2];
-	struct span datagram = world_datagram(0, 1, room);
+	struct parcel from = world_parcel(0, PARCEL_PLAIN, room), other = from;
 
 	(void)state;
+	other.from.ip[2] = 3;
 	for (int i = 0; i < 4100; i++) {
-		assert_true(
-			owners_find_endpoint(NODE(1)->owners, world_key(0).endpoint, &from, false, datagram));
+		assert_true(owners_find_endpoint(NODE(1)->owners, world_key(0).endpoint, &from));
 		if (i % 1000 == 0)
 			world_settle();
 	}
 	assert_int_equal(stats_of(1).searches, 4000);
 	assert_int_equal(stats_of(1).searches_limited, 100);
-	assert_true(owners_find_endpoint(NODE(1)->owners, world_key(0).endpoint, &other, false, datagram));
+	assert_true(owners_find_endpoint(NODE(1)->owners, world_key(0).endpoint, &other));
 	assert_int_equal(stats_of(1).searches, 4001);
 	world_settle();
 	world_pass(100);
-	assert_true(owners_find_endpoint(NODE(1)->owners, world_key(0).endpoint, &from, false, datagram));
+	assert_true(owners_find_endpoint(NODE(1)->owners, world_key(0).endpoint, &from));
 	assert_int_equal(stats_of(1).searches, 4002);
 	world_settle();
 }
@@ -485,6 +515,8 @@ int main(void)
 		TEST(without_security_it_moves_once_a_second),
 		TEST(of_an_unknown_outcome_nobody_is_sure),
 		TEST(late_datagrams_are_passed_on),
+		TEST(what_comes_meanwhile_follows_it),
+		TEST(a_new_session_brings_its_device_in_any_case),
 		TEST(callers_are_told_where_it_is),
 		TEST(while_the_store_is_away_nothing_moves),
 		TEST(life_times_end_without_an_owner),

@@ -11,8 +11,7 @@
  */
 
 struct store_backend {
-	/* `where` is the URL behind "scheme:". */
-	int (*open)(const char *where, const struct store_options *options, uint32_t node,
+	int (*open)(const char *url, const struct store_options *options, uint32_t node,
 		    struct uv_loop_s *loop, struct log *log, struct store **out);
 	void (*close)(struct store *s, void (*closed)(void *ctx), void *ctx);
 	bool (*healthy)(const struct store *s, const char **why);
@@ -71,4 +70,4 @@ struct store {
 	uint64_t incarnation;
 };
 
-extern const struct store_backend lmdb_backend;
+extern const struct store_backend lmdb_backend, redis_backend;

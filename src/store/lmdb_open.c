@@ -281,10 +281,10 @@ static void start(struct lmdb *l, uv_loop_t *loop)
 	l->handles = 4;
 }
 
-static int lmdb_open(const char *where, const struct store_options *options, uint32_t node,
+static int lmdb_open(const char *url, const struct store_options *options, uint32_t node,
 		     struct uv_loop_s *loop, struct log *log, struct store **out)
 {
-	_cleanup_(cleanup_lmdb) struct lmdb *l = lmdb_new(where, options, node, log);
+	_cleanup_(cleanup_lmdb) struct lmdb *l = lmdb_new(url + strlen("lmdb:"), options, node, log);
 	uint64_t began_us = lmdb_now_us();
 	int err;
 

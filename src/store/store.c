@@ -19,6 +19,9 @@ static const struct {
 	const struct store_backend *backend;
 } schemes[] = {
 	{"lmdb:", &lmdb_backend},
+	{"redis:", &redis_backend},
+	{"rediss:", &redis_backend},
+	{"redis+unix:", &redis_backend},
 };
 
 void store_options_init(struct store_options *o)
@@ -45,11 +48,10 @@ int store_open(const char *url, const struct store_options *options, uint32_t no
 		size_t len = strlen(schemes[i].scheme);
 
 		if (strncmp(url, schemes[i].scheme, len) == 0 && url[len])
-			return schemes[i].backend->open(url + len, options, node, loop, log, out);
+			return schemes[i].backend->open(url, options, node, loop, log, out);
 	}
-	/* The URL of a later backend may carry a password: only what stands before the first colon is said.
-	 */
-	log_event(log, LOG_ERROR, "store-unknown", "scheme=%s hint=\"write lmdb:DIRECTORY\"",
+	/* It may carry a password: only what stands before the first colon is said. */
+	log_event(log, LOG_ERROR, "store-unknown", "scheme=%s hint=\"write lmdb:DIRECTORY or redis://HOST\"",
 		  LOG_SPAN(span_of(url, strcspn(url, ":"))));
 	return -EINVAL;
 }

@@ -293,6 +293,11 @@ int store_index_find(struct store *s, enum store_index kind, struct span key, st
 
 /* ---- events ---- */
 
+/* Of the types of events the store keeps one for itself: for consumer groups of a stream in Redis, whose events
+ * had to go before they had got them. Body: from and up to which time (Unix ms, 8 bytes each). It is not read by
+ * store_events_read, which tells of gaps itself. */
+enum { STORE_EVENT_LOST = 255 };
+
 /*
  * A place in the log: behind the event with this sequence. Where the sequence is not known (0), or lies
  * beyond the end (of a store that was replaced since), the place is before the first event at or after

@@ -133,13 +133,52 @@ static int load_device(void *ctx, const struct store_device *device)
 	struct writer_of_one *d;
 	unsigned index;
 
-	if (sscanf((const char *)device->key.endpoint.data, "child-%u", &index) != 1 ||
-	    index >= CHILD_DEVICES)
+	char name[16] = "";
+
+	memcpy(name, device->key.endpoint.data, MIN(device->key.endpoint.len, sizeof(name) - 1));
+	if (sscanf(name, "child-%u", &index) != 1 || index >= CHILD_DEVICES)
 		return -EBADMSG;
 	d = &r->devices[index];
 	d->stored = device->hot.number;
 	d->fence = device->hot.fence;
 	return 0;
+}
+
+struct claim {
+	struct run *run;
+	bool done;
+	int result;
+	struct store_fence owner;
+};
+
+static void claimed(void *ctx, int result, const struct store_device *device)
+{
+	struct claim *c = ctx;
+
+	c->done = true;
+	c->result = result;
+	if (!device)
+		return;
+	c->owner = device->hot.fence;
+	if (result == STORE_DONE)
+		(void)load_device(c->run, device);
+}
+
+/* Of a former process, if nobody has taken it over at the opening. */
+static void claim_device(struct run *r, uint32_t device)
+{
+	struct claim c = {.run = r, .owner.node = 1};
+	char name[16];
+
+	do {
+		c.done = false;
+		if (store_claim(r->store, device_key(child_endpoint(name, device)), &c.owner, claimed, &c) <
+		    0)
+			_exit(1);
+		while (!c.done)
+			uv_run(&r->loop, UV_RUN_ONCE);
+	} while (c.result == STORE_REFUSED &&
+		 (c.owner.incarnation != store_incarnation(r->store) || c.owner.node != 7));
 }
 
 int child_main(int argc, char **argv)
@@ -164,6 +203,8 @@ int child_main(int argc, char **argv)
 			.run = &r, .device = i, .fence = {7, 1, store_incarnation(r.store)}};
 	if (store_scan(r.store, STORE_MANAGEMENT, load_device, &r) < 0)
 		return 1;
+	for (uint32_t i = 0; i < CHILD_DEVICES; i++)
+		claim_device(&r, i);
 	report(CHILD_OPENED, 0, 0, 0);
 	for (uint32_t i = 0; i < CHILD_DEVICES; i++)
 		start_writes(&r.devices[i]);
@@ -270,6 +311,8 @@ void child_check_store(struct fixture *f, const uint64_t stored[CHILD_DEVICES])
 	uint64_t last[CHILD_DEVICES];
 	char name[16];
 
+	/* The events of a child that wrote faster than its clock goes. */
+	clock_advance(60000);
 	check_log(f, last);
 	for (uint32_t i = 0; i < CHILD_DEVICES; i++) {
 		const struct found *found = find_now(f, device_key(child_endpoint(name, i)));
@@ -284,7 +327,8 @@ void child_check_store(struct fixture *f, const uint64_t stored[CHILD_DEVICES])
 		expected = child_hot(last[i]);
 		expected.fence = found->hot.fence;
 		assert_hot_equal(&found->hot, &expected);
-		assert_int_equal(found->hot.fence.incarnation, f->fence.incarnation);
+		if (embedded(&f->place))
+			assert_int_equal(found->hot.fence.incarnation, f->fence.incarnation);
 		assert_int_equal(strtoull(found->record, NULL, 10), child_record_number(last[i]));
 	}
 }

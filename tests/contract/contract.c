@@ -8,19 +8,33 @@
 
 #include "contract.h"
 
+#include "server.h"
+
 #include <ftw.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 /* ---- backends ---- */
 
-static void lmdb_url(char *url, size_t size, const char *directory)
+static void lmdb_init(struct place *p)
 {
-	snprintf(url, size, "lmdb:%s/store", directory);
+	snprintf(p->url, sizeof(p->url), "lmdb:%s/store", p->directory);
+}
+
+static void lmdb_deinit(struct place *p)
+{
+	(void)p;
+}
+
+static void redis_init(struct place *p)
+{
+	server_start(p, NULL);
+	snprintf(p->url, sizeof(p->url), "redis+unix://%s/redis.sock", p->directory);
 }
 
 static const struct backend backends[] = {
-	{"lmdb", lmdb_url},
+	{"lmdb", true, lmdb_init, lmdb_deinit},
+	{"redis", false, redis_init, server_stop},
 };
 
 const struct backend *backend_find(const char *name)
@@ -38,7 +52,7 @@ void place_init(struct place *p, const struct backend *backend)
 	p->backend = backend;
 	snprintf(p->directory, sizeof(p->directory), "%s/shoal-store.XXXXXX", base ? base : "/tmp");
 	assert_non_null(mkdtemp(p->directory));
-	backend->url(p->url, sizeof(p->url), p->directory);
+	backend->init(p);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -51,6 +65,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 void place_remove(struct place *p)
 {
+	p->backend->deinit(p);
 	nftw(p->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -320,6 +335,22 @@ const struct found *claim_now(struct fixture *f, struct store_key key, const str
 	return &out;
 }
 
+void take_over(struct fixture *f, const char *endpoint, struct store_hot *hot)
+{
+	struct store_fence expected = hot->fence;
+
+	hot->fence = f->fence;
+	hot->fence.gen = expected.gen + 1;
+	if (!embedded(&f->place))
+		assert_int_equal(claim_now(f, device_key(endpoint), &expected)->result, STORE_DONE);
+}
+
+void assert_devices(const struct fixture *f, uint64_t count)
+{
+	if (embedded(&f->place))
+		assert_int_equal(stats_of(f).devices, count);
+}
+
 /* ---- events ---- */
 
 static void copy_text(char *to, size_t size, struct span s)
@@ -357,6 +388,8 @@ const struct events *events_now(struct fixture *f, struct store_cursor after, si
 {
 	static struct events out;
 
+	if (!embedded(&f->place))
+		clock_advance(1);
 	out.done = false;
 	assert_int_equal(store_events_read(f->store, after, count, got_events, &out), 0);
 	wait_for(f, &out.done);

@@ -20,10 +20,19 @@
  * line where it was called.
  */
 
+struct place;
+
 struct backend {
 	const char *name;
-	/* A fresh place for a store under `directory`. */
-	void (*url)(char *url, size_t size, const char *directory);
+	/*
+	 * One node has it for itself: opening takes all devices over, they can be scanned and are counted,
+	 * events are there as soon as they are written. Else a device is claimed, a walk finds them, and an
+	 * event can be read when its millisecond is over.
+	 */
+	bool embedded;
+	/* Makes the place ready, under its directory, and its URL. */
+	void (*init)(struct place *p);
+	void (*deinit)(struct place *p);
 };
 const struct backend *backend_find(const char *name);
 
@@ -31,6 +40,7 @@ struct place {
 	const struct backend *backend;
 	char directory[256];
 	char url[512];
+	int server; /* process id, 0: none */
 };
 
 struct fixture {
@@ -49,12 +59,17 @@ int fixture_teardown(void **state);
 
 void place_init(struct place *p, const struct backend *backend);
 void place_remove(struct place *p);
+static inline bool embedded(const struct place *p)
+{
+	return p->backend->embedded;
+}
 
 /* The store's clock. */
 void clock_set(uint64_t ms);
 void clock_advance(uint64_t ms);
 uint64_t clock_now(void);
-enum { CLOCK_START_S = 1700000000 };
+/* In the year 2038: ahead of the clock of any server, so that ours counts (see options.wall_ms). */
+enum { CLOCK_START_S = 2145916800 };
 
 void fixture_open(struct fixture *f);
 int fixture_try_open(struct fixture *f);
@@ -103,6 +118,10 @@ struct found {
 /* The result lies in one static place until the next call. */
 const struct found *find_now(struct fixture *f, struct store_key key);
 const struct found *claim_now(struct fixture *f, struct store_key key, const struct store_fence *expected);
+/* What a new process does to have a device that is stored as `hot`; its fence is changed accordingly. */
+void take_over(struct fixture *f, const char *endpoint, struct store_hot *hot);
+/* How many devices there are, if the store counts them. */
+void assert_devices(const struct fixture *f, uint64_t count);
 void claim_later(struct fixture *f, struct store_key key, const struct store_fence *expected,
 		 struct found *out);
 
@@ -121,6 +140,7 @@ struct events {
 		char body[64];
 	} items[EVENTS_KEPT];
 };
+/* Read now, or when the millisecond is over that is open. */
 const struct events *events_now(struct fixture *f, struct store_cursor after, size_t count);
 
 void assert_hot_equal(const struct store_hot *a, const struct store_hot *b);

@@ -5,6 +5,8 @@
 
 #include "contract.h"
 
+#include <unistd.h>
+
 static const struct store_cursor beginning = {0, 0};
 
 /* Device "a" writes `count` events with bodies "0", "1", ..., a second apart. */
@@ -17,6 +19,17 @@ static void write_events(struct fixture *f, struct store_hot *hot, int count)
 		put(f, "a", hot, i ? NULL : "record", body);
 		clock_advance(1000);
 	}
+}
+
+/* The end of the log is at this place, or, where nothing can be behind it any more, later. */
+static void assert_end(struct fixture *f, struct store_cursor at)
+{
+	struct store_cursor end = store_events_end(f->store);
+
+	if (embedded(&f->place))
+		assert_int_equal(end.sequence, at.sequence);
+	assert_true(end.sequence >= at.sequence);
+	assert_int_equal(events_now(f, at, 1)->count, 0);
 }
 
 static void an_empty_log_has_nothing_and_no_gap(void **state)
@@ -56,7 +69,7 @@ static void events_are_read_in_order_and_once(void **state)
 	assert_int_equal(seen, 10);
 	/* Nothing new: the place stays. */
 	assert_int_equal(e->next.sequence, at.sequence);
-	assert_int_equal(store_events_end(f->store).sequence, at.sequence);
+	assert_end(f, at);
 }
 
 static void the_write_knows_the_sequence_of_its_event(void **state)
@@ -150,8 +163,7 @@ static void times_never_descend(void **state)
 	clock_set(latest - 3600000);
 	put(f, "a", &hot, NULL, "1");
 	fixture_reopen(f);
-	hot.fence = f->fence;
-	hot.fence.gen = 2;
+	take_over(f, "a", &hot);
 	put(f, "a", &hot, NULL, "2");
 	clock_set(latest + 5);
 	put(f, "a", &hot, NULL, "3");
@@ -211,6 +223,19 @@ static void grown(void *ctx)
 		assert_true(g->behind->done);
 }
 
+/* Runs the loop until there is a first one, and then so long again. */
+static void wait_while(struct fixture *f, int ms, const unsigned *told)
+{
+	for (int i = 0; i < 5000 && !*told; i++) {
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		usleep(1000);
+	}
+	for (int i = 0; i < ms; i++) {
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		usleep(1000);
+	}
+}
+
 static void the_subscriber_is_told_of_growth_once_per_commit(void **state)
 {
 	struct fixture *f = *state;
@@ -228,9 +253,13 @@ static void the_subscriber_is_told_of_growth_once_per_commit(void **state)
 		write_later(f, &w, &outs[i]);
 	}
 	wait_for(f, &outs[2].done);
-	uv_run(&f->loop, UV_RUN_NOWAIT);
+	if (!embedded(&f->place))
+		clock_advance(1);
+	wait_while(f, 10, &g.told);
 	assert_int_equal(g.told, 1);
-	assert_int_equal(g.end, outs[2].written.sequence);
+	assert_true(g.end >= outs[2].written.sequence);
+	if (embedded(&f->place))
+		assert_int_equal(g.end, outs[2].written.sequence);
 	store_on_events(f->store, NULL, NULL);
 	g.behind = NULL;
 	put(f, "a", &hot, NULL, "x");
@@ -239,11 +268,15 @@ static void the_subscriber_is_told_of_growth_once_per_commit(void **state)
 
 /* ---- trimming ---- */
 
-/* Enough writes without event for all that is due to be trimmed. */
+/* Enough writes without event, or time, for all that is due to be trimmed. */
 static void settle(struct fixture *f, struct store_hot *hot)
 {
 	for (int i = 0; i < 30; i++)
 		put(f, "a", hot, NULL, NULL);
+	for (int i = 0; i < 2500 && !embedded(&f->place); i++) {
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		usleep(1000);
+	}
 }
 
 static void old_events_go_and_their_reader_is_told(void **state)
@@ -268,7 +301,8 @@ static void old_events_go_and_their_reader_is_told(void **state)
 		assert_int_equal(e->lost_to.time_ms, (uint64_t)(CLOCK_START_S + 4) * 1000);
 		assert_int_equal(e->count, 5);
 		assert_string_equal(e->items[0].body, "5");
-		assert_int_equal(stats_of(f).events_trimmed, 5);
+		if (embedded(&f->place) || round == 0)
+			assert_int_equal(stats_of(f).events_trimmed, 5);
 		/* Who has read them misses nothing; by time as well as by sequence. */
 		lost = e->lost_to;
 		assert_false(events_now(f, lost, 100)->gap);
@@ -325,15 +359,18 @@ static void a_large_log_is_trimmed_from_its_beginning(void **state)
 	for (int i = 0; i < 1000; i++) {
 		next_hot(&hot, 0);
 		assert_int_equal(write_now(f, &w).written.result, STORE_DONE);
-		assert_true(stats_of(f).journal_bytes < 2 * LIMIT);
+		assert_true(!embedded(&f->place) || stats_of(f).journal_bytes < 2 * LIMIT);
+		clock_advance(1);
 	}
+	if (!embedded(&f->place))
+		settle(f, &hot);
 	assert_true(stats_of(f).journal_bytes <= LIMIT + 2 * BODY);
 	assert_true(stats_of(f).journal_bytes > LIMIT / 2);
 	e = events_now(f, beginning, 4096);
 	assert_true(e->gap);
 	assert_true(e->count >= LIMIT / 2 / (BODY + 200) && e->count <= LIMIT / BODY);
 	assert_int_equal(e->count + stats_of(f).events_trimmed, 1000);
-	assert_int_equal(e->next.sequence, store_events_end(f->store).sequence);
+	assert_end(f, e->next);
 	assert_hot_equal(&find_now(f, device_key("a"))->hot, &hot);
 }
 

@@ -219,9 +219,9 @@ static void only_the_owner_changes_a_request(void **state)
 	assert_int_equal(set(f, "a", &other, "1", 0, "").result, STORE_REFUSED);
 	assert_int_equal(list(f, "a")->items[0].state, 1);
 	fixture_reopen(f);
-	assert_int_equal(set(f, "a", &hot.fence, "1", 0, "").result, STORE_REFUSED);
-	hot.fence = f->fence;
-	hot.fence.gen = 2;
+	other = hot.fence;
+	take_over(f, "a", &hot);
+	assert_int_equal(set(f, "a", &other, "1", 0, "").result, STORE_REFUSED);
 	assert_int_equal(set(f, "a", &hot.fence, "1", 0, "").result, STORE_DONE);
 }
 

@@ -111,10 +111,11 @@ static bool is_wildcard6(const struct address *a)
 }
 
 /* A bound descriptor, or a negative errno. */
-static int open_bound(const struct address *at, bool ip6)
+static int open_bound(const struct address *at, bool ip6, bool shared)
 {
-	int fd = socket(ip6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int v6only = !is_wildcard6(at);
+	int fd =
+		socket(ip6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | (shared ? 0 : SOCK_CLOEXEC), 0);
+	int v6only = !is_wildcard6(at), on = 1;
 	union name name;
 	socklen_t len = to_name(at, ip6, &name);
 	int rc;
@@ -122,6 +123,8 @@ static int open_bound(const struct address *at, bool ip6)
 	if (fd < 0)
 		return -errno;
 	if (ip6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0)
+		goto fail;
+	if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		goto fail;
 	if (bind(fd, &name.any, len) < 0)
 		goto fail;
@@ -134,43 +137,85 @@ fail:
 }
 
 /* Binds as asked; the wildcard of both families falls back to IPv4 where the kernel has no IPv6. */
-static int open_any(const struct address *at, bool *ip6)
+static int open_any(const struct address *at, bool *ip6, bool shared)
 {
 	struct address at4 = {.family = 4, .port = at->port};
 	int fd;
 
 	*ip6 = at->family == 6;
-	fd = open_bound(at, *ip6);
+	fd = open_bound(at, *ip6, shared);
 	if (!is_wildcard6(at) || (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL))
 		return fd;
 	*ip6 = false;
-	return open_bound(&at4, false);
+	return open_bound(&at4, false, shared);
+}
+
+/* Where a descriptor is bound; -EAFNOSUPPORT: nowhere in the internet. */
+static int local_of(int fd, bool *ip6, struct address *local)
+{
+	union name name;
+	socklen_t len = sizeof(name);
+
+	if (getsockname(fd, &name.any, &len) < 0)
+		return -errno;
+	if (name.any.sa_family != AF_INET && name.any.sa_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	*ip6 = name.any.sa_family == AF_INET6;
+	from_name(&name, local);
+	return 0;
 }
 
 int udp_open(const struct address *at, uint8_t listener, struct udp_socket **out)
 {
-	union name name;
-	socklen_t len = sizeof(name);
-	struct udp_socket *s;
 	bool ip6;
-	int fd;
+	int fd, err;
 
 	if (at->family != 4 && at->family != 6)
 		return -EAFNOSUPPORT;
-	s = calloc(1, sizeof(*s));
+	fd = open_any(at, &ip6, false);
+	if (fd < 0)
+		return fd;
+	err = udp_adopt(fd, listener, out);
+	if (err < 0)
+		close(fd);
+	return err;
+}
+
+int udp_open_shared(const struct address *at, size_t count, int *fds)
+{
+	struct address where = *at;
+	size_t open = 0;
+	bool ip6;
+	int err = at->family != 4 && at->family != 6 ? -EAFNOSUPPORT : 0;
+
+	while (err == 0 && open < count) {
+		fds[open] = open_any(&where, &ip6, true);
+		if (fds[open] < 0)
+			err = fds[open];
+		/* The others take the port that the first one got. */
+		else if (open++ == 0)
+			err = local_of(fds[0], &ip6, &where);
+	}
+	while (err < 0 && open > 0)
+		close(fds[--open]);
+	return err;
+}
+
+int udp_adopt(int fd, uint8_t listener, struct udp_socket **out)
+{
+	struct udp_socket *s = calloc(1, sizeof(*s));
+	int err;
+
 	if (!s)
 		return -ENOMEM;
-	fd = open_any(at, &ip6);
-	if (fd < 0) {
+	err = local_of(fd, &s->ip6, &s->local);
+	if (err < 0) {
 		free(s);
-		return fd;
+		return err;
 	}
 	s->fd = fd;
-	s->ip6 = ip6;
 	s->listener = listener;
 	s->local.listener = listener;
-	if (getsockname(fd, &name.any, &len) == 0)
-		from_name(&name, &s->local);
 	batch_init(&s->in);
 	batch_init(&s->out);
 	*out = s;

@@ -295,6 +295,8 @@ static void test_idle(void **state)
 	links_answer(w->nodes[2].held[0], span_str(""));
 	RUN_UNTIL(w, o.done);
 	RUN_UNTIL(w, stats(w, 1)->links_out == 0 && stats(w, 2)->links_in == 0);
+	/* That was no failure, after which nothing would be sent for a while. */
+	assert_int_equal(links_send(w->nodes[1].links, 2, 1, span_str("")), 0);
 	call(w, 1, 2, MIRROR, "again", 10000, &o);
 	RUN_UNTIL(w, o.done);
 	assert_string_equal(o.text, "again");

@@ -79,6 +79,30 @@ static void test_ceilings(void **state)
 	assert_int_equal(links_set_peer(w->nodes[1].links, 100, 1, &at), -ENOSPC);
 }
 
+/* Calls to somebody who is not there take no more memory than the ceiling, and give it back. */
+static void test_bytes_of_calls(void **state)
+{
+	struct world *w = *state;
+	struct outcome o[3];
+	size_t len = 1 << 20;
+	uint8_t *big = calloc(1, len);
+
+	stop(w, 2);
+	for (int round = 0; round < 2; round++) {
+		memset(o, 0, sizeof(o));
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(links_call(w->nodes[1].links, 2, MIRROR, span_of(big, len), 100,
+						    on_done, &o[i], NULL),
+					 0);
+		assert_int_equal(links_call(w->nodes[1].links, 2, MIRROR, span_of(big, len), 100, on_done,
+					    &o[2], NULL),
+				 -ENOBUFS);
+		RUN_UNTIL(w, o[0].done && o[1].done);
+	}
+	assert_int_equal(o[2].done, 0);
+	free(big);
+}
+
 /* Answers that are remembered for nothing but a repetition make room for others; their tickets stay. */
 static void test_forgotten_answer(void **state)
 {
@@ -340,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_slow),
 		TEST(test_ceilings),
+		TEST(test_bytes_of_calls),
 		TEST(test_forgotten_answer),
 		TEST(test_slow_caller),
 		TEST(test_wrong_key),

@@ -234,6 +234,25 @@ static const struct setting settings[] = {
 	 "disk; "
 	 "devices get their answers that much later."},
 
+	{"cluster", "listen", 0, SETTING_STRING, AT(cluster_listen), .fallback = "127.0.0.1:0",
+	 .placeholder = "ADDRESS",
+	 .help = "Address on which the other nodes of the cluster reach this one, over TCP with TLS; its key "
+		 "is "
+		 "derived from the cluster key. Port 0 takes any free port: the others learn it by the "
+		 "store. The "
+		 "default is for nodes on one machine. Of no use with the embedded store."},
+	{"cluster", "advertise", 0, SETTING_STRING, AT(cluster_advertise), .placeholder = "ADDRESS",
+	 .help = "The same as the others see it, where that is another address: behind a translation, or if "
+		 "listen is a wildcard. Without a port it has that of listen."},
+	{"cluster", "lease", 0, SETTING_DURATION, AT(cluster_lease_ms), 500, 60 SECONDS, NULL, "3s", "TIME",
+	 "How long a node counts as alive that is not heard of. Its devices are then taken over by others."},
+	{"cluster", "weight", 0, SETTING_UINT, AT(cluster_weight), 1, 16, NULL, "1", "NUMBER",
+	 "This node's share of the slots of connection ids, in relation to the others."},
+	{"cluster", "lookups-per-network", 0, SETTING_UINT, AT(cluster_lookups_per_s), 0, 1000000, NULL,
+	 "2000", "NUMBER",
+	 "How many unknown devices of one network (/24, /56) are looked up in the store in a second. 0: no "
+	 "limit."},
+
 	{"log", "level", 0, SETTING_CHOICE, AT(log_level), .choices = log_levels, .fallback = "info",
 	 .help = "Least important messages that are logged."},
 	{"log", "timestamps", 0, SETTING_BOOL, AT(log_timestamps), .fallback = "yes",

@@ -35,6 +35,8 @@ struct daemon_settings {
 	unsigned store_durability;
 	uint64_t store_size_max, journal_age_max_ms, journal_size_max, journal_tail_max, store_pending_max;
 	uint64_t commit_interval_ms;
+	char *cluster_listen, *cluster_advertise;
+	uint64_t cluster_lease_ms, cluster_weight, cluster_lookups_per_s;
 
 	unsigned log_level;
 	bool log_timestamps;

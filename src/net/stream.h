@@ -71,7 +71,7 @@ int net_stream_writev(struct net_stream *s, const struct span *parts, size_t cou
 size_t net_stream_buffered(const struct net_stream *s);
 /* No callback but `closed` after this; what still waits is dropped. Harmless when already closing. */
 void net_stream_close(struct net_stream *s);
-/* As `closed` would, but with what went wrong by the words of the caller: err < 0, words copied. */
+/* Closes, for a reason of the caller's, which `closed` will tell: err < 0; words are copied. */
 void net_stream_fail(struct net_stream *s, int err, const char *words);
 
 /* The peer, for logs: "192.0.2.7:41234", "redis.example:6379", "unix:/run/redis.sock". */

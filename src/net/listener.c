@@ -61,21 +61,30 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	uv_timer_start(&l->pace, on_pace, PACE_MS, PACE_MS);
 }
 
-int listener_open(struct listener *l, uv_loop_t *loop, const struct address *at, uint8_t index,
-		  listener_input *input, void *ctx)
+static int put_on_loop(struct listener *l, int err)
 {
-	int err;
-
-	*l = (struct listener){.loop = loop, .input = input, .ctx = ctx};
-	err = udp_open(at, index, &l->socket);
 	if (err < 0)
 		return err;
 	l->poll.data = l->pace.data = l;
-	uv_timer_init(loop, &l->pace);
-	err = uv_poll_init(loop, &l->poll, udp_fd(l->socket));
+	uv_timer_init(l->loop, &l->pace);
+	err = uv_poll_init(l->loop, &l->poll, udp_fd(l->socket));
 	if (err < 0)
 		listener_free(l);
 	return err;
+}
+
+int listener_open(struct listener *l, uv_loop_t *loop, const struct address *at, uint8_t index,
+		  listener_input *input, void *ctx)
+{
+	*l = (struct listener){.loop = loop, .input = input, .ctx = ctx};
+	return put_on_loop(l, udp_open(at, index, &l->socket));
+}
+
+int listener_adopt(struct listener *l, uv_loop_t *loop, int fd, uint8_t index, listener_input *input,
+		   void *ctx)
+{
+	*l = (struct listener){.loop = loop, .input = input, .ctx = ctx};
+	return put_on_loop(l, udp_adopt(fd, index, &l->socket));
 }
 
 void listener_free(struct listener *l)

@@ -27,6 +27,9 @@ struct listener {
  */
 int listener_open(struct listener *l, uv_loop_t *loop, const struct address *at, uint8_t index,
 		  listener_input *input, void *ctx) NODISCARD;
+/* The same with the descriptor of a socket that is bound (udp_adopt). */
+int listener_adopt(struct listener *l, uv_loop_t *loop, int fd, uint8_t index, listener_input *input,
+		   void *ctx) NODISCARD;
 int listener_start(struct listener *l) NODISCARD;
 /* Reads no more; still sends. */
 void listener_stop(struct listener *l);

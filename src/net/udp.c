@@ -113,8 +113,7 @@ static bool is_wildcard6(const struct address *a)
 /* A bound descriptor, or a negative errno. */
 static int open_bound(const struct address *at, bool ip6, bool shared)
 {
-	int fd =
-		socket(ip6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | (shared ? 0 : SOCK_CLOEXEC), 0);
+	int fd = socket(ip6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int v6only = !is_wildcard6(at), on = 1;
 	union name name;
 	socklen_t len = to_name(at, ip6, &name);
@@ -163,6 +162,14 @@ static int local_of(int fd, bool *ip6, struct address *local)
 	*ip6 = name.any.sa_family == AF_INET6;
 	from_name(&name, local);
 	return 0;
+}
+
+int udp_bound(int fd, struct address *local)
+{
+	bool ip6;
+
+	*local = (struct address){0};
+	return local_of(fd, &ip6, local);
 }
 
 int udp_open(const struct address *at, uint8_t listener, struct udp_socket **out)

@@ -30,9 +30,11 @@ struct udp_socket;
 int udp_open(const struct address *at, uint8_t listener, struct udp_socket **out) NODISCARD;
 /*
  * Sockets of several processes at one address (SO_REUSEPORT), as udp_open makes them: descriptors, which the
- * caller closes or passes on, without close-on-exec. All or none. See steer.h.
+ * caller closes or lets others inherit. All or none. See steer.h.
  */
 int udp_open_shared(const struct address *at, size_t count, int *fds) NODISCARD;
+/* Where a descriptor is bound, with the port in use. */
+int udp_bound(int fd, struct address *local) NODISCARD;
 /* A socket of one of those descriptors, which is the socket's from then on. */
 int udp_adopt(int fd, uint8_t listener, struct udp_socket **out) NODISCARD;
 struct udp_socket *udp_free(struct udp_socket *s);

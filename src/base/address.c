@@ -135,3 +135,10 @@ bool address_is_loopback(const struct address *a)
 		return a->ip[0] == 127;
 	return a->family == 6 && memcmp(a->ip, loopback6, sizeof(loopback6)) == 0;
 }
+
+bool address_is_any(const struct address *a)
+{
+	static const uint8_t zero[16];
+
+	return (a->family == 4 || a->family == 6) && memcmp(a->ip, zero, a->family == 4 ? 4 : 16) == 0;
+}

@@ -31,3 +31,5 @@ int address_parse(const char *text, struct address *out) NODISCARD;
 void address_get_ip6(const struct address *a, uint8_t ip[16]);
 void address_set_ip6(struct address *a, const uint8_t ip[16], uint32_t scope);
 bool address_is_loopback(const struct address *a);
+/* A wildcard: 0.0.0.0 or [::]. */
+bool address_is_any(const struct address *a);

@@ -954,6 +954,16 @@ void secure_revoke(struct secure *s, struct span endpoint)
 	lwm2m_server_revoke(s->server, endpoint);
 }
 
+bool secure_is_news(const struct secure *s, const struct address *association, struct span datagram)
+{
+	return dtls_endpoint_is_news(s->endpoint, association, datagram);
+}
+
+int secure_set_slots(struct secure *s, const uint16_t *slots, size_t count)
+{
+	return dtls_endpoint_set_slots(s->endpoint, slots, count);
+}
+
 void secure_stats(const struct secure *s, struct dtls_endpoint_stats *out)
 {
 	dtls_endpoint_stats(s->endpoint, out);

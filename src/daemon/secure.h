@@ -55,6 +55,9 @@ bool secure_proves(struct secure *s, struct span endpoint, struct span sealed, u
 void secure_send(struct secure *s, const struct address *association, struct span datagram);
 /* The endpoint's credential has changed: whoever came by the old one has to leave. */
 void secure_revoke(struct secure *s, struct span endpoint);
+/* As dtls_endpoint_is_news, dtls_endpoint_set_slots. */
+bool secure_is_news(const struct secure *s, const struct address *association, struct span datagram);
+int secure_set_slots(struct secure *s, const uint16_t *slots, size_t count) NODISCARD;
 void secure_stats(const struct secure *s, struct dtls_endpoint_stats *out);
 /* What clients are shown, DER; empty: none. Borrowed. */
 struct span secure_public_key(const struct secure *s);

@@ -19,7 +19,6 @@ enum {
 	SWEEP_SHARE = 32, /* a sweep looks at this part of all */
 	SWEEP_MIN = 64,
 	LAST_FLIGHT_MS = 120000, /* RFC 6347, 4.2.4: at least twice the maximum segment lifetime */
-	CID_FORMAT = 1,
 	SLOTS_MIN = 64,
 };
 
@@ -114,11 +113,18 @@ struct association *association_by_address(const struct dtls_endpoint *e, const 
 	return map_find(&e->by_address, address_bucket(e, peer), match_address, peer);
 }
 
+/* format 4 bits, slot 12, random 48 */
 void association_new_cid(struct dtls_endpoint *e, uint8_t cid[DTLS_CID_OWN])
 {
 	do {
 		random_fill(e->random, cid, DTLS_CID_OWN);
-		cid[0] = (uint8_t)(CID_FORMAT << 4 | (cid[0] & 15));
+		if (e->slot_ids_count) {
+			uint16_t slot = e->slot_ids[random_u32(e->random) % e->slot_ids_count];
+
+			cid[0] = (uint8_t)(slot >> 8);
+			cid[1] = (uint8_t)slot;
+		}
+		cid[0] = (uint8_t)(DTLS_CID_FORMAT << 4 | (cid[0] & 15));
 	} while (association_by_cid(e, span_of(cid, DTLS_CID_OWN)));
 }
 
@@ -286,6 +292,7 @@ void associations_deinit(struct dtls_endpoint *e)
 		if (!(e->slots[i] & 1))
 			discard((struct association *)e->slots[i]);
 	free(e->slots);
+	free(e->slot_ids);
 	map_deinit(&e->by_cid);
 	map_deinit(&e->by_address);
 }
@@ -592,4 +599,26 @@ int dtls_endpoint_take(struct dtls_endpoint *e, struct span carried, struct addr
 		*association = association_address(a);
 	dtls_session_wipe(&session);
 	return err;
+}
+
+bool dtls_endpoint_is_news(const struct dtls_endpoint *e, const struct address *association,
+			   struct span datagram)
+{
+	const struct association *a = association_find(e, association);
+
+	return a && dtls_session_proves(&a->session, datagram, 0);
+}
+
+int dtls_endpoint_set_slots(struct dtls_endpoint *e, const uint16_t *slots, size_t count)
+{
+	uint16_t *copy = count ? malloc(count * sizeof(*copy)) : NULL;
+
+	if (count && !copy)
+		return -ENOMEM;
+	if (count)
+		memcpy(copy, slots, count * sizeof(*copy));
+	free(e->slot_ids);
+	e->slot_ids = copy;
+	e->slot_ids_count = count;
+	return 0;
 }

@@ -190,6 +190,14 @@ int dtls_endpoint_take(struct dtls_endpoint *e, struct span carried, struct addr
 int dtls_endpoint_proves(const struct dtls_endpoint *e, struct span encoded, uint32_t generation,
 			 uint64_t mark, struct span datagram) NODISCARD;
 
+/* Whether a record of this datagram authenticates in the association and is newer than all that it has seen.
+ * Changes nothing. */
+bool dtls_endpoint_is_news(const struct dtls_endpoint *e, const struct address *association,
+			   struct span datagram);
+/* The slots (0 to 4095) that new connection ids name: those of this node, so that a balancer routes by them.
+ * Copied; none: any slot. -ENOMEM. */
+int dtls_endpoint_set_slots(struct dtls_endpoint *e, const uint16_t *slots, size_t count) NODISCARD;
+
 struct dtls_endpoint_stats {
 	size_t associations, unbound, handshakes;
 	uint64_t hellos, hellos_limited, verified, handshakes_done, handshakes_resumed, handshakes_failed;

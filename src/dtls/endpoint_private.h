@@ -51,6 +51,8 @@ struct dtls_endpoint {
 
 	/* All associations; a free slot holds the index of the next free one, doubled, plus one. */
 	uintptr_t *slots;
+	uint16_t *slot_ids; /* slots that our connection ids may name; none: any */
+	size_t slot_ids_count;
 	uint32_t slot_count, slot_free;
 	uint32_t handles; /* given out so far */
 	struct map by_cid;

@@ -21,6 +21,7 @@ enum dtls_content_type {
 enum {
 	DTLS_CID_MAX = 32,	      /* of the peer; the protocol permits 255, this bounds what we keep */
 	DTLS_CID_OWN = 8,	      /* ours: 4 bits format, 12 bits slot, 48 bits random */
+	DTLS_CID_FORMAT = 1,	      /* ... the format */
 	DTLS_HEADER = 13,	      /* of a record without connection id */
 	DTLS_VERSION = 0xFEFD,	      /* 1.2; hellos may come with 1.0, 0xFEFF */
 	DTLS_PLAINTEXT_MAX = 1 << 14, /* RFC 6347, 4.1.1 */

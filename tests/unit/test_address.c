@@ -153,12 +153,34 @@ static void loopback_is_known(void **state)
 	}
 }
 
+static void wildcards_are_known(void **state)
+{
+	static const struct {
+		const char *text;
+		bool any;
+	} cases[] = {{"0.0.0.0:1", true},
+		     {"[::]:1", true},
+		     {":1", true},
+		     {"0.0.0.1:1", false},
+		     {"[::1]:1", false}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct address a;
+
+		assert_int_equal(address_parse(cases[i].text, &a), 0);
+		assert_int_equal(address_is_any(&a), cases[i].any);
+	}
+	assert_false(address_is_any(&(struct address){0}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_goes_both_ways),	     cmocka_unit_test(other_text_is_refused),
 		cmocka_unit_test(no_address_has_a_text),     cmocka_unit_test(every_field_counts),
 		cmocka_unit_test(mapped_addresses_are_ipv4), cmocka_unit_test(loopback_is_known),
+		cmocka_unit_test(wildcards_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

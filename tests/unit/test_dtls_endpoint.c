@@ -544,6 +544,54 @@ static void garbage_changes_nothing(void **state)
 	world_free(w);
 }
 
+static void connection_ids_name_our_slots(void **state)
+{
+	static const uint16_t slots[] = {0x0005, 0xabc};
+	struct world *w = world_new(true);
+	unsigned seen = 0;
+
+	(void)state;
+	assert_int_equal(dtls_endpoint_set_slots(w->endpoint, slots, ARRAY_SIZE(slots)), 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		struct device *d = device_new(w, i, "id", key);
+		const uint8_t *cid = w->last.bytes + 11;
+
+		connect_now(w, d);
+		assert_talks(w, d, "hello");
+		assert_int_equal(w->last.bytes[0], DTLS_TLS12_CID);
+		assert_int_equal(cid[0] >> 4, DTLS_CID_FORMAT);
+		for (unsigned k = 0; k < ARRAY_SIZE(slots); k++)
+			seen += (cid[0] & 15) << 8 == (slots[k] & 0xf00) && cid[1] == (slots[k] & 0xff);
+	}
+	assert_int_equal(seen, CLIENTS);
+	world_free(w);
+}
+
+static void what_is_news_changes_nothing(void **state)
+{
+	struct world *w = world_new(true);
+	struct device *d = device_new(w, 0, "id", key);
+	struct packet_kept old, forged;
+
+	(void)state;
+	connect_now(w, d);
+	assert_talks(w, d, "one");
+	old = w->last;
+	assert_false(dtls_endpoint_is_news(w->endpoint, &w->association, span_of(old.bytes, old.len)));
+	assert_talks(w, d, "two");
+	forged = w->last;
+	forged.bytes[10]++;
+	assert_false(dtls_endpoint_is_news(w->endpoint, &w->association, span_of(forged.bytes, forged.len)));
+	assert_true(dtls_client_send(d->client, span_str("three")));
+	old = w->queue[0];
+	for (int i = 0; i < 2; i++)
+		assert_true(dtls_endpoint_is_news(w->endpoint, &w->association, span_of(old.bytes, old.len)));
+	pump(w);
+	assert_false(dtls_endpoint_is_news(w->endpoint, &w->association, span_of(old.bytes, old.len)));
+	assert_string_equal(w->text, "three");
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +612,8 @@ int main(void)
 		cmocka_unit_test(a_network_has_a_budget_of_hellos),
 		cmocka_unit_test(a_flood_of_hellos_is_left_alone),
 		cmocka_unit_test(handshakes_are_capped),
+		cmocka_unit_test(connection_ids_name_our_slots),
+		cmocka_unit_test(what_is_news_changes_nothing),
 		cmocka_unit_test(garbage_changes_nothing),
 	};
 

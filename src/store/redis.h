@@ -34,6 +34,7 @@ struct redis_call {
 	redis_answer_fn *answer;
 	struct buffer text; /* the arguments as they are sent, without their number */
 	unsigned count;
+	size_t run_at;	     /* where in `text` the run id stands; 0: nowhere */
 	struct arena memory; /* for what the call has to remember; freed with it */
 	size_t charge;
 	uint64_t deadline_ms; /* of the loop's clock */
@@ -151,6 +152,9 @@ void redis_call_free(struct redis_call *c);
 void redis_arg(struct redis_call *c, struct span s);
 void redis_arg_str(struct redis_call *c, const char *s);
 void redis_arg_uint(struct redis_call *c, uint64_t v);
+/* An argument that has the run id of the server at `at`, filled in when it is sent: it may be another
+ * server's by then. One per call. */
+void redis_arg_run(struct redis_call *c, struct span s, size_t at);
 /* EVALSHA of a script with so many keys. */
 void redis_script(struct redis_call *c, enum redis_script script, unsigned keys);
 /* The first argument of every script that asks for the time: what it is at least. */

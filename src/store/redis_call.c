@@ -64,6 +64,12 @@ void redis_arg_uint(struct redis_call *c, uint64_t v)
 	redis_arg(c, span_of(text, (size_t)len));
 }
 
+void redis_arg_run(struct redis_call *c, struct span s, size_t at)
+{
+	redis_arg(c, s);
+	c->run_at = c->text.len - 2 - s.len + at;
+}
+
 void redis_script(struct redis_call *c, enum redis_script script, unsigned keys)
 {
 	redis_arg_str(c, "EVALSHA");

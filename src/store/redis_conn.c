@@ -65,6 +65,11 @@ static bool transmit(struct redis *r, struct redis_call *c)
 	int len = snprintf(head, sizeof(head), "*%u\r\n", c->count);
 	struct span parts[] = {span_of(head, (size_t)len), buffer_span(&c->text)};
 
+	if (c->run_at) {
+		struct writer w = writer_of(c->text.data + c->run_at, 4);
+
+		writer_u32(&w, r->run);
+	}
 	if (net_stream_writev(r->stream, parts, ARRAY_SIZE(parts)) < 0)
 		return false;
 	c->sent_ms = uv_now(r->loop);

@@ -251,7 +251,6 @@ static void arg_hot(struct redis_call *c, const struct store_write *w)
 	struct redis *r = c->redis;
 	struct redis_hot h = {
 		.deleted = w->change == STORE_RECORD_DELETE,
-		.run = r->run,
 		.expires_ms = w->change == STORE_RECORD_PUT ? w->expires_ms : 0,
 		.hot = *w->hot,
 	};
@@ -265,7 +264,7 @@ static void arg_hot(struct redis_call *c, const struct store_write *w)
 	}
 	redis_hot_encode(&out, &h);
 	assert(!out.failed && writer_len(&out) == REDIS_HOT);
-	redis_arg(c, writer_span(&out));
+	redis_arg_run(c, writer_span(&out), REDIS_RUN_AT);
 }
 
 /* Where the ring keeps what is stored: "" or places as digits. */
@@ -520,9 +519,7 @@ int redis_claim(struct store *s, struct store_key key, const struct store_fence 
 	redis_fence_encode(&w, expected);
 	redis_arg(&d->call, writer_span(&w));
 	arg_owner(&d->call, &own);
-	w = writer_of(bytes, sizeof(bytes));
-	writer_u32(&w, r->run);
-	redis_arg(&d->call, writer_span(&w));
+	redis_arg_run(&d->call, span_of(bytes, 4), 0);
 	return redis_send(&d->call);
 }
 

@@ -90,7 +90,7 @@ struct redis_hot {
 	uint64_t expires_ms; /* of a tombstone: until when it stays */
 	struct store_hot hot;
 };
-enum { REDIS_FENCE_AT = 2, REDIS_OWNER = 12, REDIS_FENCE = 16, REDIS_HOT = 145 };
+enum { REDIS_RUN_AT = 18, REDIS_OWNER = 12, REDIS_FENCE = 16, REDIS_HOT = 145 };
 
 void redis_fence_encode(struct writer *w, const struct store_fence *f);
 void redis_hot_encode(struct writer *w, const struct redis_hot *h);

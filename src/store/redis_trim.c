@@ -133,10 +133,8 @@ static void choose_cutoff(struct trimming *t)
 	cutoff = t->oldest_ms + 1 +
 		 (uint64_t)((double)(t->now - t->oldest_ms) * (double)(t->bytes - limit + limit / 8) /
 			    (double)t->bytes);
-	if (cutoff > t->cutoff) {
-		t->cutoff = MIN(cutoff, t->now);
-		t->hard = true;
-	}
+	t->cutoff = MAX(t->cutoff, MIN(cutoff, t->now));
+	t->hard = true;
 }
 
 static void trim_choose(struct trimming *t)

@@ -293,9 +293,9 @@ int store_index_find(struct store *s, enum store_index kind, struct span key, st
 
 /* ---- events ---- */
 
-/* Of the types of events the store keeps one for itself: for consumer groups of a stream in Redis, whose events
- * had to go before they had got them. Body: from and up to which time (Unix ms, 8 bytes each). It is not read by
- * store_events_read, which tells of gaps itself. */
+/* Of the types of events the store keeps one for itself: for consumer groups of a stream in Redis, whose
+ * events had to go before they had got them. Body: from and up to which time (Unix ms, 8 bytes each). It is
+ * not read by store_events_read, which tells of gaps itself. */
 enum { STORE_EVENT_LOST = 255 };
 
 /*

@@ -11,6 +11,7 @@
 #include "server.h"
 
 #include <ftw.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -95,6 +96,7 @@ int fixture_setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
+	signal(SIGPIPE, SIG_IGN);
 	place_init(&f->place, *state);
 	clock_set((uint64_t)CLOCK_START_S * 1000);
 	store_options_init(&f->options);

@@ -200,7 +200,7 @@ static void store_finish_all(struct world *w, int result)
 
 static void server_start(struct world *w)
 {
-	const struct lwm2m_host host = {w, host_send, host_write, host_wall, host_mono, NULL};
+	const struct lwm2m_host host = {w, host_send, host_write, host_wall, host_mono, NULL, NULL};
 
 	w->config.fence.incarnation++;
 	timers_init(&w->timers, w->mono);

@@ -76,6 +76,25 @@ static int host_write(void *ctx, const struct store_write *w, store_written_fn *
 	return store_write(((struct node *)ctx)->store, w, done, done_ctx);
 }
 
+static int host_request_add(void *ctx, struct store_key key, const struct store_request *r, size_t max,
+			    store_request_fn *done, void *done_ctx)
+{
+	return store_request_add(((struct node *)ctx)->store, key, r, max, done, done_ctx);
+}
+
+static int host_request_set(void *ctx, struct store_key key, const struct store_fence *fence,
+			    const struct store_request *r, store_request_fn *done, void *done_ctx)
+{
+	return store_request_set(((struct node *)ctx)->store, key, fence, r, done, done_ctx);
+}
+
+static int host_request_list(void *ctx, struct store_key key, store_request_fn *each, void *done_ctx)
+{
+	return store_request_list(((struct node *)ctx)->store, key, each, done_ctx);
+}
+
+static const struct lwm2m_queue_store queue_store = {host_request_add, host_request_set, host_request_list};
+
 static uint64_t host_wall_ms(void *ctx)
 {
 	(void)ctx;
@@ -268,7 +287,8 @@ static int start_server(struct node *n)
 					host_write,
 					host_wall_ms,
 					host_mono_ms,
-					n->secure ? secure_layer(n->secure) : NULL};
+					n->secure ? secure_layer(n->secure) : NULL,
+					set->queue_enabled ? &queue_store : NULL};
 	struct lwm2m_config config;
 
 	lwm2m_config_init(&config);
@@ -279,6 +299,13 @@ static int start_server(struct node *n)
 	config.awake_ms = (uint32_t)set->awake_ms;
 	config.devices_max = set->devices_max;
 	config.requests_max = set->requests_max;
+	config.queue = (struct lwm2m_queue_config){.ttl_ms = set->queue_ttl_ms,
+						   .ttl_max_ms = set->queue_ttl_max_ms,
+						   .keep_ms = set->queue_keep_ms,
+						   .requests_max = (uint32_t)set->queue_requests_max,
+						   .bytes_max = (uint32_t)set->queue_bytes_max,
+						   .attempts_max = (uint32_t)set->queue_attempts_max,
+						   .rate = (uint32_t)set->queue_rate};
 	config.coap.ack_timeout_ms = (uint32_t)set->ack_timeout_ms;
 	config.coap.ack_random_permille = (uint32_t)set->ack_random_percent * 10;
 	config.coap.max_retransmit = (uint32_t)set->max_retransmit;

@@ -167,6 +167,28 @@ static const struct setting settings[] = {
 	{"lwm2m", "requests-max", 0, SETTING_UINT, AT(requests_max), 1, 1000000, NULL, "20000", "NUMBER",
 	 "How many requests to devices may be in work, all devices together. More are refused."},
 
+	{"queue", "enabled", 0, SETTING_BOOL, AT(queue_enabled), .fallback = "yes",
+	 .help = "Queue requests to devices in queue mode that sleep, in the store. Otherwise they are sent "
+		 "at "
+		 "once, as to other devices, and time out."},
+	{"queue", "ttl", 0, SETTING_DURATION, AT(queue_ttl_ms), 1 SECONDS, 3650 DAYS, NULL, "1d", "TIME",
+	 "How long a request waits for its device if its caller does not say (?ttl=)."},
+	{"queue", "ttl-max", 0, SETTING_DURATION, AT(queue_ttl_max_ms), 1 SECONDS, 3650 DAYS, NULL, "30d",
+	 "TIME", "No request waits longer, whatever its caller says."},
+	{"queue", "keep", 0, SETTING_DURATION, AT(queue_keep_ms), 0, 3650 DAYS, NULL, "1d", "TIME",
+	 "How long what became of a request can be asked for. At most the last 16 of a device are kept."},
+	{"queue", "requests-max", 0, SETTING_UINT, AT(queue_requests_max), 1, 1000, NULL, "32", "NUMBER",
+	 "How many requests may wait for one device. More are refused."},
+	{"queue", "bytes-max", 0, SETTING_SIZE, AT(queue_bytes_max), 1024, 512 * 1024, NULL, "256k", "SIZE",
+	 "How many bytes the requests that wait for one device may have together. More are refused."},
+	{"queue", "attempts-max", 0, SETTING_UINT, AT(queue_attempts_max), 1, 255, NULL, "10", "NUMBER",
+	 "How often a request that may be repeated is sent, and not answered, before it has failed and no "
+	 "longer "
+	 "holds up those behind it."},
+	{"queue", "rate", 0, SETTING_UINT, AT(queue_rate), 1, 1000000, NULL, "1000", "NUMBER",
+	 "How many queued requests are sent in a second, to all devices together: a fleet that comes back at "
+	 "once is served at this pace."},
+
 	{"models", "directory", 0, SETTING_STRING, AT(models_directory), .placeholder = "DIRECTORY",
 	 .help = "Object definitions to load at the start: all files *.xml (OMA DDF, as in the LwM2M "
 		 "registry) in this directory. More can be put while the server runs (PUT /api/models)."},

@@ -23,6 +23,10 @@ struct daemon_settings {
 	bool strict, shared_credentials;
 	uint64_t default_lifetime_s, lifetime_grace_ms, awake_ms, devices_max, requests_max;
 
+	bool queue_enabled;
+	uint64_t queue_ttl_ms, queue_ttl_max_ms, queue_keep_ms, queue_requests_max, queue_bytes_max,
+		queue_attempts_max, queue_rate;
+
 	char *models_directory;
 
 	char *http_listen;

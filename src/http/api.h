@@ -14,6 +14,10 @@ http_handler api_read, api_discover, api_write, api_write_attributes, api_execut
 http_handler api_observe, api_observe_cancel;
 /* api_composite.c */
 http_handler api_composite_read, api_composite_write, api_composite_observe, api_composite_cancel;
+/* api_requests.c */
+http_handler api_requests_list, api_request_get, api_request_cancel;
+/* The answer for a request that was queued. */
+void api_delayed(struct http_request *r, const struct lwm2m_answer *answer);
 /* api_models.c */
 http_handler api_objectspecs;
 /* One definition, as GET /api/objectspecs has it. */

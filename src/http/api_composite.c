@@ -49,6 +49,7 @@ static void start(struct http_request *r, struct device *d, enum lwm2m_operation
 		.path_count = r->path_count,
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 
 	api_start(r, d, &request);
@@ -95,6 +96,7 @@ void api_composite_write(struct http_request *r)
 		.format = request_format_named(r, "nodeformat"),
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 	_cleanup_arena_ struct arena arena;

@@ -182,7 +182,9 @@ static void on_answer(void *ctx, const struct lwm2m_answer *answer)
 	struct http_request *r = ctx;
 
 	r->ticket = 0;
-	if (answer->outcome == LWM2M_ANSWERED)
+	if (answer->outcome == LWM2M_QUEUED)
+		api_delayed(r, answer);
+	else if (answer->outcome == LWM2M_ANSWERED)
 		reply_answer(r, answer);
 	else
 		reply_outcome(r, answer->outcome, answer->error);
@@ -266,6 +268,7 @@ static void simple_request(struct http_request *r, enum lwm2m_operation operatio
 		.format = format,
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 
@@ -290,6 +293,7 @@ void api_delete(struct http_request *r)
 		.format = FORMAT_NONE,
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 	char path[PATH_TEXT];
@@ -312,6 +316,7 @@ void api_write_attributes(struct http_request *r)
 		.instance = PATH_ID_NONE,
 		.arguments = r->target.query,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 
@@ -327,6 +332,7 @@ void api_execute(struct http_request *r)
 		.instance = PATH_ID_NONE,
 		.arguments = buffer_span(&r->body),
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 
@@ -428,6 +434,7 @@ void api_write(struct http_request *r)
 		.format = request_format(r),
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	_cleanup_arena_ struct arena arena;
 	struct node_input input;
@@ -479,6 +486,7 @@ void api_create(struct http_request *r)
 		.operation = LWM2M_CREATE,
 		.format = request_format(r),
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 

@@ -16,6 +16,7 @@ void api_observe(struct http_request *r)
 		.format = request_format(r),
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 
@@ -38,6 +39,7 @@ void api_observe_cancel(struct http_request *r)
 		.format = FORMAT_NONE,
 		.instance = PATH_ID_NONE,
 		.timeout_ms = request_timeout_ms(r),
+		.ttl_ms = request_ttl_ms(r),
 	};
 	struct device *d = api_device(r);
 

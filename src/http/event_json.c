@@ -16,6 +16,7 @@
 #include "http/node_json.h"
 #include "http/node_map.h"
 #include "http/registration_json.h"
+#include "http/request_json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -272,6 +273,34 @@ static void observation_ended_event(const struct rendering *r)
 	json_close(r->json, '}');
 }
 
+static void request_ended_event(const struct rendering *r)
+{
+	const struct lwm2m_event *e = r->event;
+	const struct queued_view view = {.endpoint = e->endpoint,
+					 .id = e->request_id,
+					 .state = e->state,
+					 .request = &e->request,
+					 .registry = r->registry,
+					 .now_ms = r->time_ms,
+					 .arena = r->arena};
+
+	json_open(r->json, '{');
+	json_member_text(r->json, "ep", e->endpoint);
+	queued_path_json(r->json, &e->request);
+	json_member_text(r->json, "requestId", e->request_id);
+	queued_result_json(r->json, &view);
+	json_member_bool(r->json, "delayed", true);
+	json_member_str(r->json, "state", queued_state_name(e->state));
+	json_close(r->json, '}');
+}
+
+static void presence_event(const struct rendering *r)
+{
+	json_open(r->json, '{');
+	json_member_text(r->json, "ep", r->event->endpoint);
+	json_close(r->json, '}');
+}
+
 static const struct {
 	const char *name;
 	void (*data)(const struct rendering *r);
@@ -282,6 +311,9 @@ static const struct {
 	[EVENT_NOTIFICATION] = {"NOTIFICATION", notification_event},
 	[EVENT_OBSERVATION_ENDED] = {"OBSERVATION_ENDED", observation_ended_event},
 	[EVENT_SEND] = {"SEND", send_event},
+	[EVENT_REQUEST_ENDED] = {"REQUEST_RESPONSE", request_ended_event},
+	[EVENT_AWAKE] = {"AWAKE", presence_event},
+	[EVENT_SLEEPING] = {"SLEEPING", presence_event},
 };
 
 static void block_begin(struct buffer *out, const char *name)

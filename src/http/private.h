@@ -118,6 +118,8 @@ extern const char TYPE_JSON[], TYPE_TEXT[];
 const char *request_header(const struct http_request *r, const char *name);
 /* Seconds of the query parameter `timeout`, as milliseconds: 5 if there is none, 1 to 600. */
 uint64_t request_timeout_ms(const struct http_request *r);
+/* Seconds of the query parameter `ttl`, as milliseconds; LWM2M_TTL_DEFAULT if there is none, or no number. */
+uint64_t request_ttl_ms(const struct http_request *r);
 /* Of the query parameter `format`; FORMAT_NONE if there is none, or one that we do not know. */
 uint16_t request_format(const struct http_request *r);
 uint16_t request_format_named(const struct http_request *r, const char *parameter);

@@ -218,6 +218,18 @@ uint64_t request_timeout_ms(const struct http_request *r)
 	return MAX(seconds, 1) * 1000;
 }
 
+uint64_t request_ttl_ms(const struct http_request *r)
+{
+	const struct target_param *param = target_find(&r->target, "ttl");
+	uint64_t seconds;
+
+	if (!param || !all_digits(param->value))
+		return LWM2M_TTL_DEFAULT;
+	if (!span_to_uint(param->value, UINT32_MAX, &seconds))
+		seconds = UINT32_MAX; /* more than any limit */
+	return seconds * 1000;
+}
+
 uint16_t request_format_named(const struct http_request *r, const char *parameter)
 {
 	const struct target_param *param = target_find(&r->target, parameter);

@@ -11,9 +11,9 @@
 #include "http/api.h"
 #include "http/events.h"
 
-#define TIMED "timeout"
-#define FORMATTED "format timeout"
-#define COMPOSITE "paths pathformat nodeformat timeout"
+#define TIMED "timeout ttl"
+#define FORMATTED "format timeout ttl"
+#define COMPOSITE "paths pathformat nodeformat timeout ttl"
 
 const struct route http_routes[] = {
 	{HTTP_GET, false, "/", status_page, "A page for people: version, devices, events, where to go on.",
@@ -36,11 +36,19 @@ const struct route http_routes[] = {
 	{.method = HTTP_PUT, .trap = true, .pattern = "/api/clients/{ep}", .handler = api_invalid_path},
 	{.method = HTTP_POST, .trap = true, .pattern = "/api/clients/{ep}", .handler = api_invalid_path},
 
+	{HTTP_GET, false, "/api/clients/{ep}/requests", api_requests_list,
+	 "Requests that wait for a device in queue mode, in order, and those that were over lately.",
+	 .answer = ANSWER_REQUESTS},
+	{HTTP_GET, false, "/api/requests/{id}", api_request_get,
+	 "A queued request: its state, and what became of it.", .answer = ANSWER_REQUEST},
+	{HTTP_DELETE, false, "/api/requests/{id}", api_request_cancel,
+	 "Takes a queued request back, as long as it was not sent.", .answer = ANSWER_NOTHING},
+
 	{HTTP_GET, false, "/api/clients/{ep}/composite", api_composite_read,
 	 "Read-Composite of the paths in the query.", COMPOSITE, .answer = ANSWER_RESPONSE},
 	{HTTP_PUT, false, "/api/clients/{ep}/composite", api_composite_write,
-	 "Write-Composite; the body is a map of path to node.", "nodeformat timeout", .body = BODY_NODE_MAP,
-	 .answer = ANSWER_RESPONSE},
+	 "Write-Composite; the body is a map of path to node.", "nodeformat timeout ttl",
+	 .body = BODY_NODE_MAP, .answer = ANSWER_RESPONSE},
 	{HTTP_POST, false, "/api/clients/{ep}/composite/observe", api_composite_observe,
 	 "Observe-Composite; notifications are events.", COMPOSITE, .answer = ANSWER_RESPONSE},
 	{HTTP_DELETE, false, "/api/clients/{ep}/composite/observe", api_composite_cancel,
@@ -72,7 +80,7 @@ const struct route http_routes[] = {
 	 .pattern = "/api/clients/{ep}/{path}",
 	 .handler = api_invalid_path},
 	{HTTP_DELETE, false, "/api/clients/{ep}/{path}/observe", api_observe_cancel,
-	 "Cancel an observation: forget it, or with ?active ask the device.", "active timeout", 1, 4,
+	 "Cancel an observation: forget it, or with ?active ask the device.", "active timeout ttl", 1, 4,
 	 .answer = ANSWER_RESPONSE_OR_EMPTY},
 	{HTTP_DELETE, false, "/api/clients/{ep}/{path}", api_delete, "Delete an instance.", TIMED, 2, 2,
 	 .answer = ANSWER_RESPONSE},

@@ -35,6 +35,8 @@ struct freshness {
  * `timer` What is decided on (`device_latest`) may be ahead of what is stored (`record`); what is shown is
  * what is stored.
  */
+struct queue;
+
 struct device {
 	struct lwm2m_server *server;
 	struct timer timer; /* lifetime, retention, or end of a bare device */
@@ -46,19 +48,25 @@ struct device {
 				      the newest */
 	struct freshness *fresh;
 	struct list operations;
+	struct list awake;   /* in server->queues.awake while it is: queue mode only */
+	struct queue *queue; /* what is known of its queue; NULL: nothing waits in it, unless queue_unknown */
 	uint32_t hash;
 	uint32_t slot;	  /* index into server->slots */
 	uint32_t heard_s; /* Unix time of its last message */
 	/* Formats it was seen to understand since it registered (D4, D5); COAP_FORMAT_NONE: none yet. */
 	uint16_t good_read, good_single, good_write;
 	uint16_t inflight;	  /* writes not called back yet */
+	uint16_t queue_number;	  /* store_written.queue, as it was seen last */
 	uint8_t held;		  /* somebody up the stack goes on with it: not freed */
 	uint32_t non_hash, non_s; /* the last non-confirmable message, and when (Unix time) */
 	uint8_t fresh_count;
-	bool located;	/* in server->addresses */
-	bool bare_read; /* reads go without Accept: it refused ours, or stayed silent */
-	bool failing;	/* a write failed and others are in flight: no new ones until they are back */
-	bool forgotten; /* another owner has it: freed once nothing is in flight */
+	bool located;	    /* in server->addresses */
+	bool bare_read;	    /* reads go without Accept: it refused ours, or stayed silent */
+	bool sleeps;	    /* queue mode, as its record says */
+	bool queue_unknown; /* nobody has looked yet what waits for it in the store */
+	bool queue_counted; /* queue_number was seen */
+	bool failing;	    /* a write failed and others are in flight: no new ones until they are back */
+	bool forgotten;	    /* another owner has it: freed once nothing is in flight */
 	uint8_t endpoint_len;
 	uint8_t endpoint[];
 };
@@ -99,6 +107,7 @@ struct effect {
 	bool has_block1; /* the request ended with a block: its option is repeated in the answer */
 	struct coap_block block1;
 	struct operation *operation; /* told at the end; NULL: nobody */
+	void *ctx;		     /* of `settle` */
 };
 
 /* Why an operation runs. */
@@ -106,6 +115,7 @@ enum purpose {
 	PURPOSE_NORTHBOUND,   /* somebody asked */
 	PURPOSE_REISSUE,      /* an observation that the backend wants, after a Register */
 	PURPOSE_NOTIFICATION, /* the rest of a notification that began with a first block */
+	PURPOSE_QUEUED,	      /* a request from the queue */
 };
 
 /* What is sent, and kept while blocks of it may be wanted again. */
@@ -131,7 +141,9 @@ struct operation {
 	lwm2m_done *done; /* NULL: nobody asked */
 	void *ctx;
 	struct timer timeout;
-	bool waits;	   /* to be sent, until the device can be reached */
+	struct addition *adding; /* it is being queued: the store tells how it ends */
+	struct blob
+		*spare;	   /* the request as it is queued if the device turns out to sleep; NULL: it is not */
 	uint64_t spare_ms; /* of the time it has, kept for a second try without Accept */
 	struct coap_exchange *exchange;
 	struct effect *effect; /* the write it waits for */
@@ -162,6 +174,18 @@ struct operation {
 	struct blob *payload;
 };
 
+/* What concerns the queues of all devices. */
+struct queues {
+	struct list awake; /* devices in queue mode, in the order in which they were heard */
+	struct timer sleep_timer;
+	struct list looks, turns; /* queues that are to be looked at, or may send next */
+	struct timer turn_timer;
+	unsigned looking;
+	uint64_t credit, credit_ms; /* thousandths of a request that may be sent; as of then */
+	uint32_t sweep;		    /* place up to which all devices were looked at after the start */
+	struct timer sweep_timer;
+};
+
 struct lwm2m_server {
 	struct lwm2m_config config;
 	struct lwm2m_host host;
@@ -185,6 +209,7 @@ struct lwm2m_server {
 	struct buffer event_body; /* of the write that is being submitted */
 	uint64_t next_ticket;
 	size_t registered;
+	struct queues queues;
 	size_t guards_asked; /* plain Registers that wait for an answer */
 	struct lwm2m_stats stats;
 };
@@ -237,7 +262,47 @@ void device_arm(struct device *d, uint64_t not_before_ms);
 void device_new_id(struct device *d, char id[REGISTRATION_ID + 1]);
 /* A token of this device that nothing uses. */
 struct coap_token device_new_token(struct device *d, bool observation);
+
+/* ---- presence.c: who sleeps ---- */
+
+/* A message of the device came: it is awake, and what waits for it may be sent. */
 void device_heard(struct device *d);
+/* It did not answer: it sleeps already. */
+void device_falls_asleep(struct device *d);
+/* Its record changed. */
+void presence_note_record(struct device *d, const struct registration *r);
+/* It was restored: it may be awake still. */
+void presence_restore(struct device *d);
+timer_fn presence_timer_fired;
+
+/* ---- queue.c: requests that wait ---- */
+
+void queues_init(struct lwm2m_server *s);
+/* When all devices are gone. */
+void queues_deinit(struct lwm2m_server *s);
+/* Requests may have to wait in this server. */
+bool queue_is_on(const struct lwm2m_server *s);
+/* Whether a request of this kind has to wait behind others, or until the device wakes. */
+bool queue_is_due(const struct device *d, const struct registration *reg, const struct lwm2m_request *r);
+/* Whether something waits, as far as it is known. */
+bool queue_has_some(const struct device *d);
+/* The request as it is stored; NULL: it is too long, or memory is out. */
+struct blob *queue_encode(const struct lwm2m_server *s, const struct lwm2m_request *r);
+/* Queues what the operation's `spare` says. 0: `op` is told by the store. > 0: an enum lwm2m_refusal. */
+int queue_add(struct operation *op, char error[160]);
+/* Nobody waits any more for what is being added. */
+void queue_abandon(struct operation *op);
+/* The device was heard: what waits for it is sent, one after the other. */
+void queue_wake(struct device *d);
+/* A write of the device reported this number. */
+void queue_note_number(struct device *d, uint16_t number);
+/* The device is restored: somebody looks at its queue soon. */
+void queue_restore(struct device *d);
+/* The device goes. */
+void queue_detach(struct device *d);
+/* A request came from the queue, and has run for as long as the device is taken to be awake: true if it goes
+ * on. */
+bool queue_goes_on(struct operation *op, uint64_t now_ms);
 
 /* ---- write.c ---- */
 
@@ -254,6 +319,11 @@ struct device_change {
 struct effect *effect_new(struct device *d, effect_fn *settle);
 /* The request in `in` is answered when the effect is stored; its retransmission is recognised from now on. */
 void effect_answers(struct effect *e, const struct incoming *in, uint8_t code);
+/* The number that the next write will have. */
+static inline uint64_t device_next_number(const struct device *d)
+{
+	return d->hot.number + 1;
+}
 /* Writes; `e` is settled later, or at once with `stored` false. */
 void device_write(struct device *d, const struct device_change *c, struct effect *e);
 /* Encodes; NULL if memory is out or it would be too long. */
@@ -318,8 +388,12 @@ void operation_settled(struct operation *op, bool stored);
 /* Ends all operations of the device. */
 void operations_cancel(struct device *d, const char *why);
 int operation_send(struct operation *op);
-/* Sends what waited until the device can be reached. */
-void operations_resume(struct device *d);
+/* How what is sent is encoded; the token too. > 0: an enum lwm2m_refusal. */
+int operation_prepare(struct operation *op, const struct lwm2m_request *r, char error[160]);
+/* Whether it may be sent twice: its second effect is that of the first (architecture, rule 10). */
+bool operation_is_repeatable(enum lwm2m_operation kind);
+/* Sent, with so much time. > 0: an enum lwm2m_refusal. */
+int operation_begin(struct operation *op, uint64_t timeout_ms, char error[160]);
 /* A retransmission of the answer with this id is met with silence: its ACK will come. */
 bool device_owes_ack(const struct device *d, uint16_t mid);
 /* The body that asks for the paths of a composite. */

@@ -253,6 +253,8 @@ void device_free(struct device *d)
 	struct lwm2m_server *s = d->server;
 
 	assert(d->inflight == 0 && d->held == 0);
+	queue_detach(d);
+	list_remove(&d->awake);
 	operations_cancel(d, "the device is gone");
 	timer_cancel(s->timers, &d->timer);
 	device_release(d);
@@ -291,16 +293,16 @@ int device_locate(struct device *d, const struct address *address)
 
 /* ---- what it is ---- */
 
-static void count_record(const struct blob *record, size_t *registered, size_t *observations)
+static void count_record(const struct blob *record, struct registration *r, size_t *registered,
+			 size_t *observations)
 {
-	struct registration r;
 	struct observation o;
 
 	*registered = *observations = 0;
-	if (!record || registration_decode(blob_span(record), &r) < 0)
-		return;
-	*registered = r.present;
-	for (struct span left = r.observations; observation_next(&left, &o);)
+	if (!record || registration_decode(blob_span(record), r) < 0)
+		*r = (struct registration){0};
+	*registered = r->present;
+	for (struct span left = r->observations; observation_next(&left, &o);)
 		++*observations;
 }
 
@@ -308,15 +310,17 @@ void device_set_record(struct device *d, struct blob *record)
 {
 	struct lwm2m_server *s = d->server;
 	size_t registered, observations;
+	struct registration r;
 
-	count_record(d->record, &registered, &observations);
+	count_record(d->record, &r, &registered, &observations);
 	s->registered -= registered;
 	s->stats.observations -= observations;
-	count_record(record, &registered, &observations);
+	count_record(record, &r, &registered, &observations);
 	s->registered += registered;
 	s->stats.observations += observations;
 	free(d->record);
 	d->record = record;
+	presence_note_record(d, &r);
 }
 
 bool device_latest(const struct device *d, struct registration *out)
@@ -350,20 +354,6 @@ void device_registration(const struct device *d, struct registration *out)
 uint64_t device_seen_ms(const struct device *d)
 {
 	return d->hot.seen_ms;
-}
-
-void device_heard(struct device *d)
-{
-	d->heard_s = (uint32_t)(server_wall(d->server) / 1000);
-}
-
-bool device_is_awake(const struct lwm2m_server *s, const struct device *d)
-{
-	struct registration r;
-
-	if (!d->record || registration_decode(blob_span(d->record), &r) < 0 || !r.queue_mode)
-		return true;
-	return server_wall(s) < (uint64_t)d->heard_s * 1000 + s->config.awake_ms;
 }
 
 uint64_t device_left_ms(const struct device *d)

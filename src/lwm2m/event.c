@@ -9,35 +9,7 @@
 #include <errno.h>
 
 #include "lwm2m/event.h"
-
-static void write_span32(struct buffer *out, struct span s)
-{
-	buffer_uint(out, s.len, 4);
-	buffer_bytes(out, s);
-}
-
-static struct span read_span32(struct reader *r)
-{
-	return reader_bytes(r, reader_u32(r));
-}
-
-static void write_path(struct buffer *out, const struct path *p)
-{
-	buffer_u8(out, p->depth);
-	for (unsigned i = 0; i < p->depth; i++)
-		buffer_uint(out, p->ids[i], 2);
-}
-
-static void read_path(struct reader *r, struct path *p)
-{
-	p->depth = reader_u8(r);
-	if (p->depth > PATH_RESOURCE_INSTANCE) {
-		r->failed = true;
-		p->depth = 0;
-	}
-	for (unsigned i = 0; i < p->depth; i++)
-		p->ids[i] = reader_u16(r);
-}
+#include "lwm2m/wire.h"
 
 static void encode_registered(const struct lwm2m_event *e, struct span record, struct buffer *out)
 {
@@ -135,6 +107,48 @@ static int decode_observation_ended(struct reader *r, struct lwm2m_event *e)
 	return 0;
 }
 
+/* The request as it is stored. */
+static void encode_request(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	buffer_u8(out, e->state);
+	buffer_u8(out, (uint8_t)e->request_id.len);
+	buffer_bytes(out, e->request_id);
+	buffer_bytes(out, record);
+}
+
+static int decode_request(struct reader *r, struct lwm2m_event *e)
+{
+	const struct queued_end *end = &e->request.end;
+	int err;
+
+	e->state = reader_u8(r);
+	e->request_id = reader_bytes(r, reader_u8(r));
+	err = queued_decode(reader_rest(r), &e->request);
+	e->path = e->request.path;
+	e->paths = e->request.paths;
+	e->code = end->code;
+	e->format = end->format;
+	e->root = end->root;
+	e->lwm2m = end->lwm2m;
+	e->declared = end->declared;
+	e->payload = end->payload;
+	return err;
+}
+
+static void encode_nothing(const struct lwm2m_event *e, struct span record, struct buffer *out)
+{
+	(void)e;
+	(void)record;
+	(void)out;
+}
+
+static int decode_nothing(struct reader *r, struct lwm2m_event *e)
+{
+	(void)r;
+	(void)e;
+	return 0;
+}
+
 static const struct {
 	void (*encode)(const struct lwm2m_event *e, struct span record, struct buffer *out);
 	int (*decode)(struct reader *r, struct lwm2m_event *e);
@@ -145,6 +159,9 @@ static const struct {
 	[EVENT_NOTIFICATION] = {encode_notification, decode_notification},
 	[EVENT_OBSERVATION_ENDED] = {encode_observation_ended, decode_observation_ended},
 	[EVENT_SEND] = {encode_notification, decode_notification}, /* a notification nobody asked for */
+	[EVENT_REQUEST_ENDED] = {encode_request, decode_request},
+	[EVENT_AWAKE] = {encode_nothing, decode_nothing},
+	[EVENT_SLEEPING] = {encode_nothing, decode_nothing},
 };
 
 int lwm2m_event_encode(const struct lwm2m_event *e, struct span record, struct buffer *out)

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
+#include "lwm2m/queued.h"
 #include "lwm2m/registration.h"
 
 /*
@@ -16,6 +17,9 @@ enum lwm2m_event_type {
 	EVENT_NOTIFICATION = 4,
 	EVENT_OBSERVATION_ENDED = 5,
 	EVENT_SEND = 6,
+	EVENT_REQUEST_ENDED = 7, /* of a queued request, whatever its end */
+	EVENT_AWAKE = 8,	 /* a device in queue mode was heard after it had slept */
+	EVENT_SLEEPING = 9,	 /* ... and was not heard for so long that it is taken to sleep */
 };
 
 enum deregistration_reason {
@@ -57,11 +61,16 @@ struct lwm2m_event {
 	struct object_version lwm2m; /* the same: with `declared`, the model to decode the payload with */
 	struct span declared;	     /* ... encoded; lwm2m_event_model reads it */
 	struct span payload;	     /* NOTIFICATION, SEND */
+	uint8_t state;		     /* REQUEST_ENDED: enum queued_state */
+	struct span request_id;	     /* the same */
+	/* The same, with its end; path, paths, and how the payload is read are above too. */
+	struct queued_request request;
 };
 
 /* -EPROTO for bytes that are no event body. */
 int lwm2m_event_decode(uint8_t type, struct span endpoint, struct span body, struct lwm2m_event *out);
-/* `record` is the encoded registration (REGISTERED, UPDATED, DEREGISTERED), else empty. */
+/* `record` is the encoded registration (REGISTERED, UPDATED, DEREGISTERED) or request (REQUEST_ENDED), else
+ * empty. */
 int lwm2m_event_encode(const struct lwm2m_event *e, struct span record, struct buffer *out);
 
 /* The model with which the payload of a NOTIFICATION or SEND is to be read; `declared` is filled in and

@@ -78,6 +78,8 @@ void operation_free(struct operation *op)
 		coap_cancel(&s->coap, op->exchange, server_now(s));
 	if (op->effect)
 		op->effect->operation = NULL;
+	if (op->adding)
+		queue_abandon(op);
 	timer_cancel(s->timers, &op->timeout);
 	map_remove(&s->tickets, (uint32_t)op->ticket, op);
 	list_remove(&op->node);
@@ -92,6 +94,13 @@ void operation_release(struct operation *op)
 	free(op->out.query);
 	free(op->paths);
 	free(op->payload);
+	free(op->spare);
+}
+
+bool operation_is_repeatable(enum lwm2m_operation kind)
+{
+	return kind != LWM2M_EXECUTE && kind != LWM2M_CREATE && kind != LWM2M_WRITE_PARTIAL &&
+	       kind != LWM2M_WRITE_COMPOSITE;
 }
 
 void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
@@ -118,8 +127,26 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 	operation_release(&kept);
 }
 
+/* It sleeps already: what may be sent twice waits until it wakes (lwm2m.md, Q2). */
+static bool wait_for_waking(struct operation *op)
+{
+	struct lwm2m_server *s = op->device->server;
+	char error[160];
+
+	device_falls_asleep(op->device);
+	if (!op->spare)
+		return false;
+	if (op->exchange)
+		coap_cancel(&s->coap, op->exchange, server_now(s));
+	op->exchange = NULL;
+	timer_cancel(s->timers, &op->timeout);
+	return queue_add(op, error) == 0;
+}
+
 void operation_end(struct operation *op, enum lwm2m_outcome outcome, const char *error)
 {
+	if (outcome == LWM2M_TIMEOUT && op->device->sleeps && !op->effect && wait_for_waking(op))
+		return;
 	if (op->purpose == PURPOSE_NOTIFICATION)
 		notification_completed(op, NULL);
 	operation_finish(
@@ -131,7 +158,7 @@ void operations_cancel(struct device *d, const char *why)
 	list_for_each_safe (node, &d->operations) {
 		struct operation *op = container_of(node, struct operation, node);
 
-		if (!op->effect) /* what waits for a write is told by it */
+		if (!op->effect && !op->adding) /* what waits for a write is told by it */
 			operation_end(op, LWM2M_CANCELLED, why);
 	}
 }
@@ -176,8 +203,9 @@ void operation_expired(struct timer *t, uint64_t now_ms)
 		if (send_without_accept(op))
 			return;
 	}
-	operation_end(op, LWM2M_TIMEOUT,
-		      op->waits ? "the device began no DTLS session in time" : "no answer in time");
+	if (op->purpose == PURPOSE_QUEUED && queue_goes_on(op, now_ms))
+		return;
+	operation_end(op, LWM2M_TIMEOUT, "no answer in time");
 }
 
 /* ---- sending ---- */
@@ -237,19 +265,6 @@ int operation_send(struct operation *op)
 	if (!err && operation_is_observe(op))
 		coap_leave_ack(op->exchange);
 	return err;
-}
-
-void operations_resume(struct device *d)
-{
-	list_for_each_safe (node, &d->operations) {
-		struct operation *op = container_of(node, struct operation, node);
-
-		if (!op->waits)
-			continue;
-		op->waits = false;
-		if (operation_send(op) < 0)
-			operation_end(op, LWM2M_INVALID, "the request could not be sent");
-	}
 }
 
 /* ---- answers ---- */
@@ -313,7 +328,7 @@ static bool answer_has_effect(struct operation *op, const struct coap_message *m
 		cancel_answered(op, m);
 		return true;
 	}
-	if (!operation_is_observe(op) || (op->purpose == PURPOSE_NORTHBOUND && !observed))
+	if (!operation_is_observe(op) || (op->purpose != PURPOSE_REISSUE && !observed))
 		return false;
 	if (!keep_answer(op, m))
 		operation_settled(op, false);

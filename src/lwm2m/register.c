@@ -206,7 +206,6 @@ static void update_settled(struct effect *e, bool stored)
 	device_heard(d);
 	device_arm(d, 0);
 	effect_reply_code(e);
-	operations_resume(d);
 	device_reissue(d);
 }
 
@@ -364,7 +363,7 @@ void device_end_registration(struct device *d, enum deregistration_reason reason
 			observations[i].issued = false;
 		r.present = false;
 		r.links = r.extra = r.session = span_of(NULL, 0);
-		if (keep_wanted && count > 0)
+		if (keep_wanted && (count > 0 || queue_has_some(d)))
 			change.record = blob_encode(&r, observations, count);
 		if (change.record)
 			change.change = STORE_RECORD_PUT;

@@ -234,15 +234,51 @@ static int send_refusal(int err, char error[160])
 	return err;
 }
 
-/* A device is always the DTLS client: who sleeps will begin a session when it wakes, who is awake and has
- * none is gone. */
-static int wait_or_refuse(struct operation *op, const struct registration *reg, char error[160])
+int operation_prepare(struct operation *op, const struct lwm2m_request *r, char error[160])
 {
-	op->waits = reg->queue_mode;
-	if (op->waits)
-		return 0;
-	return refuse(LWM2M_REFUSED_UNREACHABLE,
-		      "there is no DTLS session with the device, and only the device can begin one", error);
+	struct registration reg;
+	int err = check_request(r, error);
+
+	if (err)
+		return err;
+	device_registration(op->device, &reg);
+	op->path = r->path;
+	choose_accept_of(op, &reg, r);
+	err = encode_content(op, &reg, r, error);
+	return err ? err : choose_token(op, error);
+}
+
+int operation_begin(struct operation *op, uint64_t timeout_ms, char error[160])
+{
+	struct device *d = op->device;
+	struct lwm2m_server *s = d->server;
+	int err;
+
+	/* A device is always the DTLS client. */
+	if (device_is_out_of_reach(d))
+		return refuse(LWM2M_REFUSED_UNREACHABLE,
+			      "there is no DTLS session with the device, and only the device can begin one",
+			      error);
+	err = send_refusal(operation_send(op), error);
+	if (err)
+		return err;
+	/* Half of the time for an Accept that this device never answered; then once more without (D4). */
+	op->spare_ms = op->accept_chosen && d->good_read != op->accept ? timeout_ms / 2 : 0;
+	timer_set(s->timers, &op->timeout, server_now(s) + timeout_ms - op->spare_ms, operation_expired);
+	return 0;
+}
+
+/* The request as it is queued: now, or if the device turns out to sleep. */
+static int keep_request(struct operation *op, const struct lwm2m_request *r, bool due, char error[160])
+{
+	const struct device *d = op->device;
+
+	if (due ||
+	    (d->sleeps && r->ttl_ms > 0 && queue_is_on(d->server) && operation_is_repeatable(op->kind)))
+		op->spare = queue_encode(d->server, r);
+	if (due && !op->spare)
+		return refuse(LWM2M_REFUSED_PAYLOAD, "the request is too large to be queued", error);
+	return 0;
 }
 
 int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_request *r, lwm2m_done *done,
@@ -250,6 +286,7 @@ int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_r
 {
 	struct registration reg;
 	struct operation *op;
+	bool due;
 	int err = check_request(r, error);
 
 	if (err)
@@ -257,23 +294,17 @@ int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_r
 	op = operation_new(d, r->operation, done, ctx);
 	if (!op)
 		return refuse(LWM2M_REFUSED_BUSY, "too many requests are in work", error);
-	op->path = r->path;
 	device_registration(d, &reg);
-	choose_accept_of(op, &reg, r);
-	err = encode_content(op, &reg, r, error);
+	due = queue_is_due(d, &reg, r);
+	err = operation_prepare(op, r, error);
 	if (!err)
-		err = choose_token(op, error);
-	if (!err && device_is_out_of_reach(d))
-		err = wait_or_refuse(op, &reg, error);
-	else if (!err)
-		err = send_refusal(operation_send(op), error);
+		err = keep_request(op, r, due, error);
+	if (!err)
+		err = due ? queue_add(op, error) : operation_begin(op, r->timeout_ms, error);
 	if (err) {
 		operation_free(op);
 		return err;
 	}
-	/* Half of the time for an Accept that this device never answered; then once more without (D4). */
-	op->spare_ms = op->accept_chosen && d->good_read != op->accept ? r->timeout_ms / 2 : 0;
-	timer_set(s->timers, &op->timeout, server_now(s) + r->timeout_ms - op->spare_ms, operation_expired);
 	s->stats.requests++;
 	*ticket = op->ticket;
 	return 0;

@@ -202,7 +202,6 @@ static void session_settled(struct effect *e, bool stored)
 		return;
 	device_reach(d, &e->reply.address);
 	device_heard(d);
-	operations_resume(d);
 	device_reissue(d);
 }
 

@@ -9,6 +9,8 @@
 
 #include "lwm2m/core.h"
 
+#define HOUR_MS (3600 * 1000ULL)
+
 void lwm2m_config_init(struct lwm2m_config *c)
 {
 	*c = (struct lwm2m_config){
@@ -17,6 +19,13 @@ void lwm2m_config_init(struct lwm2m_config *c)
 		.awake_ms = 93000,
 		.devices_max = 1000000,
 		.requests_max = 20000,
+		.queue = {.ttl_ms = 24 * HOUR_MS,
+			  .ttl_max_ms = 30 * 24 * HOUR_MS,
+			  .keep_ms = 24 * HOUR_MS,
+			  .requests_max = 32,
+			  .bytes_max = 256 * 1024,
+			  .attempts_max = 10,
+			  .rate = 1000},
 		.coap = coap_params_default,
 	};
 }
@@ -52,6 +61,7 @@ struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const s
 	pool_init(&s->operations, sizeof(struct operation), config->requests_max);
 	arena_init(&s->arena, ARENA_MAX);
 	s->event_body = buffer_of(STORE_EVENT_MAX);
+	queues_init(s);
 	return s;
 }
 
@@ -63,6 +73,7 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 	if (!s)
 		return NULL;
 	while ((d = device_next(s, &cursor))) {
+		queue_detach(d);
 		free(d->record);
 		free(d->fresh);
 		timer_cancel(s->timers, &d->timer);
@@ -75,6 +86,7 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 		coap_peer_deinit(&s->coap, &d->peer);
 		free(d);
 	}
+	queues_deinit(s);
 	coap_assemblies_deinit(&s->assemblies);
 	coap_layer_deinit(&s->coap);
 	map_deinit(&s->devices);
@@ -125,6 +137,8 @@ int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stor
 	d->heard_s = (uint32_t)(stored->hot.seen_ms / 1000);
 	if (restore_peer(s, d, &r) < 0)
 		return -ENOMEM;
+	presence_restore(d);
+	queue_restore(d);
 	/* It may have tried to reach us while we were away. */
 	device_arm(d, s->config.lifetime_grace_ms);
 	return 0;

@@ -60,6 +60,15 @@ struct lwm2m_security {
 	void (*renew)(void *ctx, const struct address *peer);
 };
 
+/* The queues of requests, as in store.h. `ctx` is the host's. */
+struct lwm2m_queue_store {
+	int (*add)(void *ctx, struct store_key key, const struct store_request *r, size_t max,
+		   store_request_fn *done, void *done_ctx);
+	int (*set)(void *ctx, struct store_key key, const struct store_fence *fence,
+		   const struct store_request *r, store_request_fn *done, void *done_ctx);
+	int (*list)(void *ctx, struct store_key key, store_request_fn *each, void *done_ctx);
+};
+
 struct lwm2m_host {
 	void *ctx;
 	void (*send)(void *ctx, const struct address *to, struct span datagram);
@@ -68,6 +77,18 @@ struct lwm2m_host {
 	uint64_t (*wall_ms)(void *ctx);	       /* Unix time */
 	uint64_t (*mono_ms)(void *ctx);	       /* the clock of `timers` */
 	const struct lwm2m_security *security; /* NULL: no DTLS */
+	const struct lwm2m_queue_store *queue; /* NULL: nothing is queued; a request is sent, or refused */
+};
+
+/* Requests to devices in queue mode (lwm2m.md, 1.7). */
+struct lwm2m_queue_config {
+	uint64_t ttl_ms;       /* of a request that does not say: 24 h */
+	uint64_t ttl_max_ms;   /* no request waits longer: 30 days */
+	uint64_t keep_ms;      /* how long what became of it is kept: 24 h */
+	uint32_t requests_max; /* that wait for one device: 32 */
+	uint32_t bytes_max;    /* of them together: 256 KiB */
+	uint32_t attempts_max; /* how often one is sent before it has failed: 10 */
+	uint32_t rate;	       /* how many are sent in a second, to all devices together: 1000 */
 };
 
 struct lwm2m_config {
@@ -78,6 +99,7 @@ struct lwm2m_config {
 	uint32_t awake_ms; /* a queue-mode device is awake for this long after its last message: 93000 */
 	size_t devices_max;
 	size_t requests_max; /* northbound requests in work, all devices together */
+	struct lwm2m_queue_config queue;
 	struct coap_params coap;
 	struct siphash_key hash_key; /* store_hash_key */
 	struct store_fence fence;    /* node and incarnation of this owner */
@@ -149,22 +171,27 @@ enum lwm2m_outcome {
 	LWM2M_REJECTED,	  /* RST */
 	LWM2M_CANCELLED,  /* the device registered anew or left, or the server stops */
 	LWM2M_INVALID,	  /* the answer makes no sense for this request (`error`) */
-	LWM2M_NOT_STORED, /* the device answered, but its effect (an observation) could not be stored */
+	LWM2M_NOT_STORED, /* the device answered, but its effect (an observation) could not be stored; or the
+			     request could not be queued */
+	LWM2M_QUEUED,	  /* it waits until the device wakes: `request_id`; its end is an event */
 };
 
 struct lwm2m_answer {
 	enum lwm2m_outcome outcome;
 	uint8_t code;
-	uint16_t format;      /* Content-Format, COAP_FORMAT_NONE if absent */
-	struct span payload;  /* content, link list (Discover), or diagnostic text */
-	struct span location; /* Create: "3303/1", empty if there was none */
-	const char *error;    /* words for the caller, or NULL */
+	uint16_t format;	/* Content-Format, COAP_FORMAT_NONE if absent */
+	struct span payload;	/* content, link list (Discover), or diagnostic text */
+	struct span location;	/* Create: "3303/1", empty if there was none */
+	const char *error;	/* words for the caller, or NULL */
+	struct span request_id; /* QUEUED */
+	uint64_t expires_ms;	/* QUEUED: Unix time */
 };
 /* Called once, later, never from lwm2m_request. Everything is borrowed for the call. The device may be gone:
  * look it up. */
 typedef void lwm2m_done(void *ctx, const struct lwm2m_answer *answer);
 
 enum { LWM2M_PATHS_MAX = 64, LWM2M_BODY_MAX = 1 << 20 };
+#define LWM2M_TTL_DEFAULT UINT64_MAX
 
 struct lwm2m_request {
 	enum lwm2m_operation operation;
@@ -180,6 +207,9 @@ struct lwm2m_request {
 	struct span
 		arguments; /* Execute: text; Write-Attributes: query "pmin=10&gt" ; borrowed for the call */
 	uint64_t timeout_ms;
+	/* How long it may wait for a device in queue mode that sleeps, or has requests that came before.
+	 * LWM2M_TTL_DEFAULT; 0: it is sent at once, past the queue, whatever is known of the device. */
+	uint64_t ttl_ms;
 };
 
 enum lwm2m_refusal {
@@ -198,8 +228,24 @@ enum lwm2m_refusal {
  */
 int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_request *r, lwm2m_done *done,
 		  void *ctx, uint64_t *ticket, char error[160]) NODISCARD;
-/* Nobody waits any more: `done` will not be called. Harmless if it is over. */
+/* Nobody waits any more: `done` will not be called. Harmless if it is over. A request that is being queued is
+ * queued all the same. */
 void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket);
+
+/* The device number `nth` (from 0) with this hash (queued_id_hash), in whatever state; NULL: there are no
+ * more.
+ */
+struct device *lwm2m_find_hash(struct lwm2m_server *s, uint32_t hash, unsigned nth);
+enum lwm2m_cancelled {
+	LWM2M_CANCEL_DONE = 0,	 /* it was not sent, and will not be; its end is stored */
+	LWM2M_CANCEL_LATE = 1,	 /* it is sent, or over */
+	LWM2M_CANCEL_ABSENT = 2, /* this device has no such request */
+	LWM2M_CANCEL_FAILED = 3, /* the store cannot tell, or cannot write now */
+};
+typedef void lwm2m_cancelled_fn(void *ctx, enum lwm2m_cancelled result);
+/* Takes a queued request back. `done` is called once, later. -ENOMEM; -ENOTSUP: nothing is queued here. */
+int lwm2m_queue_cancel(struct lwm2m_server *s, struct device *d, struct span id, lwm2m_cancelled_fn *done,
+		       void *ctx) NODISCARD;
 /*
  * Forgets the observation on exactly this path (or, `path_count` > 0, the composite on exactly these paths in
  * this order; `path` is the root then); the next notification is answered with RST. `done` gets
@@ -215,6 +261,7 @@ struct lwm2m_stats {
 	uint64_t registers, updates, deregisters, expiries, notifications, notifications_stale, duplicates,
 		unknown_tokens;
 	uint64_t sends, refused, not_stored, requests, request_timeouts;
+	uint64_t queued, queued_sent, queued_ended[QUEUED_STATES]; /* the last by their state */
 	size_t devices, observations, requests_active;
 	struct coap_stats coap;
 };

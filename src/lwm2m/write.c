@@ -220,6 +220,8 @@ static void written(void *ctx, const struct store_written *w)
 	e->device->inflight--;
 	if (!stored)
 		note_failure(e->device, w->result, &w->found);
+	else if (w->result == STORE_DONE)
+		queue_note_number(e->device, w->queue);
 	effect_settle(e, stored);
 }
 

@@ -166,6 +166,7 @@ static void answered(void *ctx, const struct lwm2m_answer *a)
 		[LWM2M_ANSWERED] = "answered", [LWM2M_TIMEOUT] = "timeout",
 		[LWM2M_REJECTED] = "rejected", [LWM2M_CANCELLED] = "cancelled",
 		[LWM2M_INVALID] = "invalid",   [LWM2M_NOT_STORED] = "not-stored",
+		[LWM2M_QUEUED] = "queued",
 	};
 	_cleanup_buffer_ struct buffer text = buffer_of(WORDS_MAX - 1);
 	const struct request_note *note = ctx;
@@ -174,6 +175,10 @@ static void answered(void *ctx, const struct lwm2m_answer *a)
 
 	if (s->world.dying)
 		return;
+	if (a->outcome == LWM2M_QUEUED) {
+		hear(s, "queued %.*s", (int)a->request_id.len, (const char *)a->request_id.data);
+		return;
+	}
 	if (a->outcome != LWM2M_ANSWERED) {
 		hear(s, "%s", outcomes[a->outcome]);
 		return;
@@ -300,6 +305,8 @@ static bool parse_argument(struct script *s, struct asked *a, struct span word)
 	}
 	if (word_value(word, "timeout", &value))
 		return duration_parse(value, &r->timeout_ms);
+	if (word_value(word, "ttl", &value))
+		return duration_parse(value, &r->ttl_ms);
 	if (r->operation == LWM2M_EXECUTE || r->operation == LWM2M_WRITE_ATTRIBUTES) {
 		snprintf(a->arguments, sizeof(a->arguments), "%.*s", (int)word.len - 2,
 			 (const char *)word.data + 1);
@@ -325,6 +332,7 @@ static bool parse_request(struct script *s, struct asked *a, const char *at)
 	a->request.format = a->request.path_format = FORMAT_NONE;
 	a->request.instance = PATH_ID_NONE;
 	a->request.timeout_ms = 300000;
+	a->request.ttl_ms = LWM2M_TTL_DEFAULT;
 	arena_reset(&s->arena);
 	a->records = records_of(&s->arena);
 	if (!is_composite(a->request.operation) &&
@@ -359,8 +367,8 @@ static struct request_note *note_new(struct script *s, const struct peer *p, con
 
 static bool ask(struct script *s, enum lwm2m_operation operation, const char *at)
 {
-	static const char *const refusals[] = {"",	    "path", "payload",	      "attributes",
-					       "arguments", "busy", "no-observation", "limit"};
+	static const char *const refusals[] = {"",     "path",		 "payload", "attributes", "arguments",
+					       "busy", "no-observation", "limit",   "unreachable"};
 	struct asked a = {.request.operation = operation};
 	struct peer *p = script_peer(s, &at);
 	struct device *d;
@@ -406,6 +414,41 @@ static bool manage(struct script *s, bool forget, const char *at)
 	return rc == 0 || script_fail(s, "%s", strerror(-rc));
 }
 
+/* withdraw [NAME] ID: a queued request. */
+static void withdrawn(void *ctx, enum lwm2m_cancelled result)
+{
+	static const char *const words[] = {[LWM2M_CANCEL_DONE] = "done",
+					    [LWM2M_CANCEL_LATE] = "late",
+					    [LWM2M_CANCEL_ABSENT] = "absent",
+					    [LWM2M_CANCEL_FAILED] = "failed"};
+	struct script *s = ctx;
+
+	if (!s->world.dying)
+		hear(s, "withdrawn %s", words[result]);
+}
+
+static bool withdraw(struct script *s, const char *at)
+{
+	struct peer *p = script_peer(s, &at);
+	struct device *d = NULL;
+	struct span word;
+	uint32_t hash;
+	const char *id;
+
+	if (!p || !word_next(&at, &word) || word.len < 2 || word.data[0] != '$')
+		return script_fail(s, "withdraw [NAME] $ID");
+	id = variable_get(&s->variables, span_from(word, 1));
+	if (!id || !queued_id_hash(span_str(id), &hash))
+		return script_fail(s, "this is no id");
+	for (unsigned nth = 0; (d = lwm2m_find_hash(s->world.server, hash, nth)); nth++)
+		if (span_equal(device_endpoint(d), span_str(p->endpoint)))
+			break;
+	if (!d)
+		return script_fail(s, "the id does not lead to %s", p->endpoint);
+	return lwm2m_queue_cancel(s->world.server, d, span_str(id), withdrawn, s) == 0 ||
+	       script_fail(s, "it cannot be withdrawn");
+}
+
 bool northbound_command(struct script *s, struct span command, const char *at, bool *known)
 {
 	*known = true;
@@ -415,6 +458,8 @@ bool northbound_command(struct script *s, struct span command, const char *at, b
 		script_start(s);
 		return ask(s, operation_names[i].operation, at);
 	}
+	if (span_is(command, "withdraw"))
+		return withdraw(s, at);
 	if (span_is(command, "forget") || span_is(command, "remove"))
 		return manage(s, span_is(command, "forget"), at);
 	*known = span_is(command, "abandon");
@@ -466,6 +511,27 @@ static void render_reported(struct script *s, const struct lwm2m_event *e, struc
 		       e->payload, out);
 }
 
+static void render_request_end(struct script *s, const struct lwm2m_event *e, struct buffer *out)
+{
+	const struct queued_request *r = &e->request;
+	char path[PATH_TEXT], code[8];
+
+	buffer_printf(out, "REQUEST_ENDED %.*s %s %s %s", (int)e->request_id.len,
+		      (const char *)e->request_id.data, queued_state_name(e->state),
+		      queued_operation_name(r->operation), path_format(&e->path, path));
+	if (e->state != QUEUED_ANSWERED) {
+		buffer_printf(out, " %.*s", (int)r->end.error.len,
+			      r->end.error.len ? (const char *)r->end.error.data : "");
+		return;
+	}
+	buffer_printf(out, " %s", coap_code_text(e->code, code));
+	if (r->end.location.len)
+		buffer_printf(out, " location=%.*s", (int)r->end.location.len,
+			      (const char *)r->end.location.data);
+	if (coap_class(e->code) == 2 && has_content((enum lwm2m_operation)r->operation))
+		render_reported(s, e, out);
+}
+
 static void render_event(struct script *s, const struct lwm2m_event *e, struct buffer *out)
 {
 	static const char *const deregistered[] = {"", "client", "expired", "replaced", "api"};
@@ -498,6 +564,15 @@ static void render_event(struct script *s, const struct lwm2m_event *e, struct b
 	case EVENT_SEND:
 		buffer_str(out, "SEND");
 		render_reported(s, e, out);
+		break;
+	case EVENT_REQUEST_ENDED:
+		render_request_end(s, e, out);
+		break;
+	case EVENT_AWAKE:
+		buffer_str(out, "AWAKE");
+		break;
+	case EVENT_SLEEPING:
+		buffer_str(out, "SLEEPING");
 		break;
 	}
 }
@@ -571,6 +646,30 @@ static bool expect_registration(struct script *s, const char *at)
 			   (const char *)template.data, (const char *)text.data);
 }
 
+/* "queued read /3/0/9, sent execute /3/0/4", or "none": what the store has. */
+static bool expect_queue(struct script *s, const char *at)
+{
+	_cleanup_buffer_ struct buffer text = buffer_of(WORDS_MAX);
+	struct peer *p = script_peer(s, &at);
+	const struct stored_device *d = p ? world_stored(&s->world, span_str(p->endpoint)) : NULL;
+	struct span template = line_rest(at);
+	char path[PATH_TEXT];
+
+	for (const struct stored_request *r = d ? d->queue : NULL; r; r = r->next) {
+		struct queued_request q;
+
+		if (queued_decode(span_of(r->body, r->len), &q) < 0)
+			return script_fail(s, "a request that cannot be decoded");
+		buffer_printf(&text, "%s%s %s %s", text.len ? ", " : "", queued_state_name(r->state),
+			      queued_operation_name(q.operation), path_format(&q.path, path));
+	}
+	if (text.len == 0)
+		buffer_str(&text, "none");
+	return text_match(&s->variables, template, buffer_span(&text)) ||
+	       script_fail(s, "expected queue %.*s\n  is: %s", (int)template.len, (const char *)template.data,
+			   (const char *)text.data);
+}
+
 static bool expect_stat(struct script *s, const char *at)
 {
 	struct lwm2m_stats stats;
@@ -615,6 +714,8 @@ bool expect_command(struct script *s, const char *at)
 		return expect_answer(s, line_rest(at));
 	if (span_is(what, "registration"))
 		return expect_registration(s, at);
+	if (span_is(what, "queue"))
+		return expect_queue(s, at);
 	if (span_is(what, "stat"))
 		return expect_stat(s, at);
 	if (span_is(what, "no") && span_is(line_rest(at), "event"))

@@ -549,6 +549,9 @@ static bool command_option(struct script *s, const char *at)
 		{"lifetime-grace", &c->lifetime_grace_ms},
 		{"default-lifetime", &c->default_lifetime_s},
 		{"awake", &c->awake_ms},
+		{"queue-max", &c->queue.requests_max},
+		{"queue-attempts", &c->queue.attempts_max},
+		{"queue-rate", &c->queue.rate},
 	};
 	struct span name, value;
 	uint64_t number;
@@ -556,8 +559,9 @@ static bool command_option(struct script *s, const char *at)
 	if (s->started || !word_next(&at, &name))
 		return script_fail(s, "options stand before everything else");
 	value = line_rest(at);
-	if (span_is(name, "strict")) {
-		c->strict = span_is(value, "on");
+	if (span_is(name, "strict") || span_is(name, "queue")) {
+		*(span_is(name, "strict") ? &c->strict : &s->world.no_queue) =
+			span_is(value, span_is(name, "strict") ? "on" : "off");
 		return true;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {

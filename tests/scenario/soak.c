@@ -493,9 +493,12 @@ static bool marker_of(struct soak *k, const struct lwm2m_event *e, size_t *marke
 		return number_in(e->payload, "", marker);
 	case EVENT_SEND:
 		return number_in(e->payload, "\"v\":", marker);
+	case EVENT_REQUEST_ENDED: /* no device of a soak is in queue mode */
+	case EVENT_AWAKE:
+	case EVENT_SLEEPING:
 	case EVENT_OBSERVATION_ENDED:
-		fail(k, "%.*s: an observation ended that nobody ended", (int)e->endpoint.len,
-		     (const char *)e->endpoint.data);
+		fail(k, "%.*s: an observation ended, or something else that nobody asked for",
+		     (int)e->endpoint.len, (const char *)e->endpoint.data);
 	}
 	return false;
 }

@@ -24,8 +24,16 @@ struct flight {
 	uint8_t data[];
 };
 
+enum pending_kind { PENDING_WRITE, PENDING_ADD, PENDING_SET, PENDING_LIST };
+
+/* A call of the store; only PENDING_WRITE has all of it. */
 struct pending_write {
 	struct pending_write *next;
+	enum pending_kind kind;
+	struct store_request request; /* its id and body: below */
+	char id[STORE_REQUEST_ID_MAX + 1];
+	size_t max;
+	store_request_fn *request_done;
 	uint64_t due_ms;
 	size_t endpoint_len;
 	uint8_t endpoint[STORE_ENDPOINT_MAX];
@@ -218,7 +226,93 @@ static struct store_written apply(struct world *w, struct pending_write *p)
 	}
 	if (p->event)
 		event_append(w, p);
+	written.queue = d->queue_number;
 	return written;
+}
+
+/* ---- its queues ---- */
+
+static void request_free(struct stored_request *r)
+{
+	free(r->body);
+	free(r);
+}
+
+static struct store_request request_view(const struct stored_request *r)
+{
+	return (struct store_request){span_str(r->id), r->state, r->deadline_ms, span_of(r->body, r->len)};
+}
+
+static int request_add(struct stored_device *d, const struct pending_write *p)
+{
+	struct stored_request *r, **at = &d->queue;
+	size_t count = 0;
+
+	for (; *at; at = &(*at)->next, count++)
+		if (strcmp((*at)->id, p->id) == 0)
+			return STORE_ALREADY;
+	if (count >= p->max)
+		return STORE_REFUSED;
+	r = must(calloc(1, sizeof(*r)));
+	memcpy(r->id, p->id, sizeof(r->id));
+	r->state = p->request.state;
+	r->deadline_ms = p->request.deadline_ms;
+	r->body = copy_of(span_of(p->body, p->body_len));
+	r->len = p->body_len;
+	*at = r;
+	d->queue_number++;
+	return STORE_DONE;
+}
+
+static int request_set(struct stored_device *d, const struct pending_write *p)
+{
+	struct stored_request *r, **at = &d->queue;
+
+	if (!fence_equal(&d->hot.fence, &p->hot.fence))
+		return STORE_REFUSED;
+	while (*at && strcmp((*at)->id, p->id) != 0)
+		at = &(*at)->next;
+	r = *at;
+	if (!r)
+		return STORE_ABSENT;
+	if (p->request.state == 0) {
+		*at = r->next;
+		request_free(r);
+		return STORE_DONE;
+	}
+	r->state = p->request.state;
+	r->deadline_ms = p->request.deadline_ms;
+	if (p->body_len) {
+		free(r->body);
+		r->body = copy_of(span_of(p->body, p->body_len));
+		r->len = p->body_len;
+	}
+	return STORE_DONE;
+}
+
+static int request_change(struct world *w, const struct pending_write *p)
+{
+	struct stored_device *d = stored_find(w, span_of(p->endpoint, p->endpoint_len));
+
+	if (!d || (p->kind == PENDING_ADD && d->deleted))
+		return STORE_ABSENT;
+	return p->kind == PENDING_ADD ? request_add(d, p) : request_set(d, p);
+}
+
+static void request_finish(struct world *w, const struct pending_write *p, int result)
+{
+	struct stored_device *d = stored_find(w, span_of(p->endpoint, p->endpoint_len));
+	struct store_request view;
+
+	if (p->kind != PENDING_LIST) {
+		p->request_done(p->done_ctx, result == STORE_DONE ? request_change(w, p) : result, NULL);
+		return;
+	}
+	for (struct stored_request *r = d ? d->queue : NULL; r && result == STORE_DONE; r = r->next) {
+		view = request_view(r);
+		p->request_done(p->done_ctx, STORE_DONE, &view);
+	}
+	p->request_done(p->done_ctx, result == STORE_DONE ? STORE_ABSENT : result, NULL);
 }
 
 static void pending_free(struct pending_write *p)
@@ -244,6 +338,11 @@ bool world_finish_write(struct world *w, int result)
 	if (!w->store.pending)
 		return false;
 	p = pending_take(w);
+	if (p->kind != PENDING_WRITE) {
+		request_finish(w, p, result);
+		pending_free(p);
+		return true;
+	}
 	if (result == STORE_DONE)
 		written = apply(w, p);
 	p->done(p->done_ctx, &written);
@@ -260,18 +359,33 @@ size_t world_pending_writes(const struct world *w)
 	return count;
 }
 
+/* At the end of what waits: the store works in the order of the calls. */
+static struct pending_write *pending_new(struct world *w, enum pending_kind kind, struct store_key key)
+{
+	struct fake_store *s = &w->store;
+	struct pending_write *p = must(calloc(1, sizeof(*p))), **at = &s->pending;
+	uint64_t due_ms = w->mono_ms;
+
+	p->kind = kind;
+	p->endpoint_len = key.endpoint.len;
+	memcpy(p->endpoint, key.endpoint.data, p->endpoint_len);
+	if (s->delay_max_ms)
+		due_ms += random_u32(&w->network.random) % (s->delay_max_ms + 1);
+	for (; *at; at = &(*at)->next)
+		due_ms = MAX(due_ms, (*at)->due_ms);
+	p->due_ms = due_ms;
+	*at = p;
+	return p;
+}
+
 static int host_write(void *ctx, const struct store_write *write, store_written_fn *done, void *done_ctx)
 {
 	struct world *w = ctx;
-	struct fake_store *s = &w->store;
-	struct pending_write *p, **at = &s->pending;
-	uint64_t due_ms = w->mono_ms;
+	struct pending_write *p;
 
-	if (w->dying || s->mode == STORE_MODE_REFUSE)
+	if (w->dying || w->store.mode == STORE_MODE_REFUSE)
 		return -ENOBUFS;
-	p = must(calloc(1, sizeof(*p)));
-	p->endpoint_len = write->key.endpoint.len;
-	memcpy(p->endpoint, write->key.endpoint.data, p->endpoint_len);
+	p = pending_new(w, PENDING_WRITE, write->key);
 	p->hot = *write->hot;
 	p->dedup_index = write->dedup_index;
 	p->change = write->change;
@@ -282,13 +396,57 @@ static int host_write(void *ctx, const struct store_write *write, store_written_
 	p->body_len = write->event_body.len;
 	p->done = done;
 	p->done_ctx = done_ctx;
-	if (s->delay_max_ms)
-		due_ms += random_u32(&w->network.random) % (s->delay_max_ms + 1);
-	for (; *at; at = &(*at)->next)
-		due_ms = MAX(due_ms, (*at)->due_ms); /* in the order of the calls */
-	p->due_ms = due_ms;
-	*at = p;
 	return 0;
+}
+
+static int host_request(struct world *w, enum pending_kind kind, struct store_key key,
+			const struct store_request *r, store_request_fn *done, void *ctx,
+			struct pending_write **out)
+{
+	struct pending_write *p;
+
+	if (w->dying || w->store.mode == STORE_MODE_REFUSE)
+		return -ENOBUFS;
+	p = pending_new(w, kind, key);
+	p->request_done = done;
+	p->done_ctx = ctx;
+	if (r) {
+		p->request = *r;
+		memcpy(p->id, r->id.data, r->id.len);
+		p->body = copy_of(r->body);
+		p->body_len = r->body.len;
+	}
+	*out = p;
+	return 0;
+}
+
+static int host_add(void *ctx, struct store_key key, const struct store_request *r, size_t max,
+		    store_request_fn *done, void *done_ctx)
+{
+	struct pending_write *p;
+	int err = host_request(ctx, PENDING_ADD, key, r, done, done_ctx, &p);
+
+	if (!err)
+		p->max = max;
+	return err;
+}
+
+static int host_set(void *ctx, struct store_key key, const struct store_fence *fence,
+		    const struct store_request *r, store_request_fn *done, void *done_ctx)
+{
+	struct pending_write *p;
+	int err = host_request(ctx, PENDING_SET, key, r, done, done_ctx, &p);
+
+	if (!err)
+		p->hot.fence = *fence;
+	return err;
+}
+
+static int host_list(void *ctx, struct store_key key, store_request_fn *each, void *done_ctx)
+{
+	struct pending_write *p;
+
+	return host_request(ctx, PENDING_LIST, key, NULL, each, done_ctx, &p);
 }
 
 static bool finish_due(struct world *w)
@@ -317,8 +475,16 @@ static uint64_t host_mono(void *ctx)
 
 void world_settle(struct world *w)
 {
-	while (deliver_due(w) || finish_due(w))
-		;
+	for (int turns = 0; turns < 1000; turns++) {
+		bool worked = false;
+
+		while (deliver_due(w) || finish_due(w))
+			worked = true;
+		if (!worked && timers_wait_ms(&w->timers) != 0)
+			return;
+		timers_advance(&w->timers, w->mono_ms);
+	}
+	abort(); /* something goes round in circles */
 }
 
 static uint64_t next_due(const struct world *w, uint64_t end_ms)
@@ -365,7 +531,9 @@ void world_init(struct world *w, uint64_t seed)
 
 void world_start(struct world *w)
 {
-	const struct lwm2m_host host = {w, host_send, host_write, host_wall, host_mono, NULL};
+	static const struct lwm2m_queue_store queue = {host_add, host_set, host_list};
+	const struct lwm2m_host host = {
+		w, host_send, host_write, host_wall, host_mono, NULL, w->no_queue ? NULL : &queue};
 
 	w->config.fence.incarnation++;
 	w->server = must(lwm2m_server_new(&w->config, &host, w->registry, &w->timers, &w->random, NULL));
@@ -403,10 +571,16 @@ void world_crash(struct world *w, size_t stored)
 	for (; stored > 0 && w->store.pending; stored--) {
 		struct pending_write *p = pending_take(w);
 
-		(void)apply(w, p);
+		if (p->kind == PENDING_WRITE)
+			(void)apply(w, p);
+		else if (p->kind != PENDING_LIST)
+			(void)request_change(w, p);
 		/* The old server is told something, for its memory's sake: it can do nothing any more. */
 		w->dying = true;
-		p->done(p->done_ctx, &(struct store_written){.result = -EIO});
+		if (p->kind == PENDING_WRITE)
+			p->done(p->done_ctx, &(struct store_written){.result = -EIO});
+		else
+			request_finish(w, p, -EIO);
 		w->dying = false;
 		pending_free(p);
 	}
@@ -426,6 +600,10 @@ void world_deinit(struct world *w)
 	}
 	for (struct stored_device *d = w->store.devices, *next; d; d = next) {
 		next = d->next;
+		for (struct stored_request *r = d->queue, *after; r; r = after) {
+			after = r->next;
+			request_free(r);
+		}
 		free(d->record);
 		free(d);
 	}

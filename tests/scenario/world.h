@@ -30,6 +30,17 @@ struct stored_device {
 	struct store_hot hot;
 	uint8_t *record;
 	size_t record_len;
+	uint16_t queue_number;
+	struct stored_request *queue; /* in order */
+};
+
+struct stored_request {
+	struct stored_request *next;
+	char id[STORE_REQUEST_ID_MAX + 1];
+	uint8_t state;
+	uint64_t deadline_ms;
+	uint8_t *body;
+	size_t len;
 };
 
 struct stored_event {
@@ -65,7 +76,8 @@ struct world {
 	struct lwm2m_server *server;
 	struct lwm2m_config config;
 	uint64_t mono_ms, wall_ms;
-	bool dying; /* what the old server still wants is not done */
+	bool no_queue; /* nothing is queued */
+	bool dying;    /* what the old server still wants is not done */
 	struct network network;
 	struct fake_store store;
 	/* Takes what arrives at a device; borrowed for the call. */

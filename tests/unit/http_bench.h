@@ -32,7 +32,7 @@
 /* Behind base.h, which has a MIN and MAX of its own. */
 #include <uv.h>
 
-enum { BENCH_KEPT = 600, BENCH_CALLS = 2048 };
+enum { BENCH_KEPT = 600, BENCH_CALLS = 2048, BENCH_QUEUED = 8, BENCH_HASH = 0x0a1b2c3d };
 enum { BENCH_DEVICES = 20000, BENCH_EVENTS = 20000, BENCH_READS = 16, BENCH_ANSWER = 8 * 1024 * 1024 };
 
 struct device {
@@ -91,8 +91,20 @@ static struct {
 	size_t requests, cancels;
 	int refuse; /* what lwm2m_request, forget and remove return */
 	lwm2m_done *done;
+	lwm2m_cancelled_fn *cancelled_done;
 	void *done_ctx;
 	bool removed, forgotten;
+
+	/* queues */
+	struct {
+		char endpoint[64], id[REQUEST_ID + 1];
+		uint8_t state;
+		uint64_t deadline_ms;
+		uint8_t body[1024];
+		size_t len;
+	} queued[BENCH_QUEUED];
+	size_t queued_count;
+	int queued_error;
 
 	/* the log */
 	struct bench_event *events;
@@ -229,6 +241,23 @@ int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, voi
 	return bench.refuse;
 }
 
+struct device *lwm2m_find_hash(struct lwm2m_server *s, uint32_t hash, unsigned nth)
+{
+	(void)s;
+	return hash == BENCH_HASH && nth < bench.device_count ? &bench.devices[nth] : NULL;
+}
+
+int lwm2m_queue_cancel(struct lwm2m_server *s, struct device *d, struct span id, lwm2m_cancelled_fn *done,
+		       void *ctx)
+{
+	(void)s;
+	snprintf(bench.endpoint, sizeof(bench.endpoint), "%.*s", (int)d->endpoint_len, d->endpoint);
+	snprintf(bench.value, sizeof(bench.value), "%.*s", (int)id.len, (const char *)id.data);
+	bench.cancelled_done = done;
+	bench.done_ctx = ctx;
+	return bench.refuse;
+}
+
 void lwm2m_stats(const struct lwm2m_server *s, struct lwm2m_stats *out)
 {
 	(void)s;
@@ -269,6 +298,22 @@ struct store_cursor store_events_end(const struct store *s)
 {
 	(void)s;
 	return (struct store_cursor){1000 + bench.event_count, bench.event_count};
+}
+
+/* Within the call, which a store does not do; the listener does not mind. */
+int store_request_list(struct store *s, struct store_key key, store_request_fn *each, void *ctx)
+{
+	(void)s;
+	for (size_t i = 0; i < bench.queued_count; i++) {
+		struct store_request r = {span_str(bench.queued[i].id), bench.queued[i].state,
+					  bench.queued[i].deadline_ms,
+					  span_of(bench.queued[i].body, bench.queued[i].len)};
+
+		if (span_equal(key.endpoint, span_str(bench.queued[i].endpoint)))
+			each(ctx, STORE_DONE, &r);
+	}
+	each(ctx, bench.queued_error ? bench.queued_error : STORE_ABSENT, NULL);
+	return 0;
 }
 
 void store_on_events(struct store *s, void (*grown)(void *ctx), void *ctx)

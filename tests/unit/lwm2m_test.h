@@ -21,6 +21,7 @@
 
 #include "lwm2m/server.h"
 
+enum { BENCH_REQUESTS = 64, BENCH_CALLS = 16 };
 enum { BENCH_SENT = 64, BENCH_WRITES = 64, BENCH_DEVICES = 8, BENCH_EVENTS = 64 };
 
 struct bench_write {
@@ -42,6 +43,22 @@ struct bench_device {
 	struct store_hot hot;
 	uint8_t record[1024];
 	size_t record_len;
+};
+
+struct bench_request {
+	char endpoint[64], id[40];
+	uint8_t state; /* 0: free */
+	uint64_t deadline_ms;
+	uint8_t body[2048];
+	size_t len;
+};
+
+/* A call of the store about queues that waits for bench_store_all. */
+struct bench_call {
+	enum { BENCH_ADD, BENCH_SET, BENCH_LIST } kind;
+	struct bench_request request;
+	store_request_fn *done;
+	void *ctx;
 };
 
 struct bench_datagram {
@@ -72,12 +89,17 @@ struct bench {
 		size_t len;
 	} events[BENCH_EVENTS];
 	size_t event_count;
+	struct bench_request requests[BENCH_REQUESTS]; /* in order */
+	size_t request_count;
+	struct bench_call calls[BENCH_CALLS];
+	size_t call_count, call_done;
 	int refuse_writes; /* < 0: store_write fails at once */
 	/* the last answer to a northbound request */
 	size_t answers;
 	struct lwm2m_answer answer;
 	uint8_t answer_payload[512];
 	char answer_location[64];
+	char answer_id[40];
 };
 
 static inline void bench_send(void *ctx, const struct address *to, struct span datagram)
@@ -116,6 +138,88 @@ static inline int bench_store_write(void *ctx, const struct store_write *w, stor
 	return 0;
 }
 
+static inline struct bench_call *bench_call(struct bench *b, int kind, struct store_key key,
+					    const struct store_request *r, store_request_fn *done, void *ctx)
+{
+	struct bench_call *c = &b->calls[b->call_count++ % BENCH_CALLS];
+
+	assert_true(b->call_count - b->call_done <= BENCH_CALLS);
+	*c = (struct bench_call){.kind = kind, .done = done, .ctx = ctx};
+	memcpy(c->request.endpoint, key.endpoint.data, key.endpoint.len);
+	if (r) {
+		assert_true(r->body.len <= sizeof(c->request.body));
+		memcpy(c->request.id, r->id.data, r->id.len);
+		c->request.state = r->state;
+		c->request.deadline_ms = r->deadline_ms;
+		c->request.len = r->body.len;
+		if (r->body.len)
+			memcpy(c->request.body, r->body.data, r->body.len);
+	}
+	return c;
+}
+
+static inline int bench_request_add(void *ctx, struct store_key key, const struct store_request *r,
+				    size_t max, store_request_fn *done, void *done_ctx)
+{
+	(void)max;
+	bench_call(ctx, BENCH_ADD, key, r, done, done_ctx);
+	return 0;
+}
+
+static inline int bench_request_set(void *ctx, struct store_key key, const struct store_fence *fence,
+				    const struct store_request *r, store_request_fn *done, void *done_ctx)
+{
+	(void)fence;
+	bench_call(ctx, BENCH_SET, key, r, done, done_ctx);
+	return 0;
+}
+
+static inline int bench_request_list(void *ctx, struct store_key key, store_request_fn *each, void *done_ctx)
+{
+	bench_call(ctx, BENCH_LIST, key, NULL, each, done_ctx);
+	return 0;
+}
+
+static inline int bench_change_request(struct bench *b, const struct bench_call *c)
+{
+	struct bench_request *r = b->requests;
+
+	if (c->kind == BENCH_ADD) {
+		assert_true(b->request_count < BENCH_REQUESTS);
+		b->requests[b->request_count++] = c->request;
+		return STORE_DONE;
+	}
+	while (r < b->requests + b->request_count && strcmp(r->id, c->request.id) != 0)
+		r++;
+	if (r == b->requests + b->request_count || r->state == 0)
+		return STORE_ABSENT;
+	r->state = c->request.state;
+	r->deadline_ms = c->request.deadline_ms;
+	if (c->request.len) {
+		memcpy(r->body, c->request.body, c->request.len);
+		r->len = c->request.len;
+	}
+	return STORE_DONE;
+}
+
+/* The oldest call about queues ends. */
+static inline void bench_finish_call(struct bench *b, int result)
+{
+	struct bench_call c = b->calls[b->call_done++ % BENCH_CALLS];
+
+	for (size_t i = 0; c.kind == BENCH_LIST && result == STORE_DONE && i < b->request_count; i++) {
+		const struct bench_request *r = &b->requests[i];
+		struct store_request found = {span_str(r->id), r->state, r->deadline_ms,
+					      span_of(r->body, r->len)};
+
+		if (r->state && strcmp(r->endpoint, c.request.endpoint) == 0)
+			c.done(c.ctx, STORE_DONE, &found);
+	}
+	if (result == STORE_DONE)
+		result = c.kind == BENCH_LIST ? STORE_ABSENT : bench_change_request(b, &c);
+	c.done(c.ctx, result, NULL);
+}
+
 static inline uint64_t bench_wall(void *ctx)
 {
 	return ((struct bench *)ctx)->wall;
@@ -128,8 +232,10 @@ static inline uint64_t bench_mono(void *ctx)
 
 static inline void bench_start(struct bench *b)
 {
-	const struct lwm2m_host host = {b,	    bench_send, bench_store_write,
-					bench_wall, bench_mono, b->security};
+	static const struct lwm2m_queue_store queue = {bench_request_add, bench_request_set,
+						       bench_request_list};
+	const struct lwm2m_host host = {b,	     bench_send, bench_store_write, bench_wall, bench_mono,
+					b->security, &queue};
 
 	b->config.fence.incarnation++;
 	b->server = lwm2m_server_new(&b->config, &host, b->registry, &b->timers, &b->random, NULL);
@@ -161,6 +267,8 @@ static inline void bench_stop(struct bench *b)
 
 		w->done(w->ctx, &(struct store_written){.result = -EIO});
 	}
+	while (b->call_done < b->call_count)
+		bench_finish_call(b, -ESHUTDOWN);
 	lwm2m_server_free(b->server);
 }
 
@@ -234,6 +342,17 @@ static inline void bench_store_all(struct bench *b)
 {
 	while (b->write_done < b->write_count)
 		bench_finish_write(b, STORE_DONE);
+	while (b->call_done < b->call_count)
+		bench_finish_call(b, STORE_DONE);
+}
+
+/* And what follows from it. */
+static inline void bench_settle(struct bench *b)
+{
+	for (int i = 0; i < 50; i++) {
+		bench_store_all(b);
+		timers_advance(&b->timers, b->mono);
+	}
 }
 
 /* The process dies: what waited is gone, what is stored comes back. */
@@ -349,6 +468,8 @@ static inline void bench_answered(void *ctx, const struct lwm2m_answer *answer)
 	if (answer->payload.len)
 		memcpy(b->answer_payload, answer->payload.data, answer->payload.len);
 	b->answer.payload.data = b->answer_payload;
+	snprintf(b->answer_id, sizeof(b->answer_id), "%.*s", (int)answer->request_id.len,
+		 answer->request_id.len ? (const char *)answer->request_id.data : "");
 	snprintf(b->answer_location, sizeof(b->answer_location), "%.*s", (int)answer->location.len,
 		 answer->location.len ? (const char *)answer->location.data : "");
 }
@@ -370,7 +491,8 @@ static inline int bench_ask(struct bench *b, const char *endpoint, enum lwm2m_op
 				  .format = FORMAT_NONE,
 				  .instance = PATH_ID_NONE,
 				  .arguments = span_str(arguments),
-				  .timeout_ms = 5000};
+				  .timeout_ms = 5000,
+				  .ttl_ms = LWM2M_TTL_DEFAULT};
 
 	assert_non_null(d);
 	return lwm2m_request(b->server, d, &r, bench_answered, b, ticket, error);

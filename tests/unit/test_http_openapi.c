@@ -213,7 +213,7 @@ static void parameters_bodies_and_answers_are_told(void **state)
 	}
 	json_decref(ids);
 	operation = operation_at("/api/clients/{ep}/{object}/{instance}/{resource}", HTTP_PUT);
-	assert_int_equal(json_array_size(json_object_get(operation, "parameters")), 4 + 3);
+	assert_int_equal(json_array_size(json_object_get(operation, "parameters")), 4 + 4);
 	item = json_object_get(json_object_get(operation, "requestBody"), "content");
 	assert_string_equal(
 		text_at(json_object_get(json_object_get(item, "application/json"), "schema"), "$ref"),

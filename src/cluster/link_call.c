@@ -85,22 +85,17 @@ static bool write_refusal(struct link_peer *p, uint64_t ticket, int err)
 	return link_conn_write(p->in, &frame) == 0;
 }
 
-static bool write_answer(struct link_peer *p, uint64_t ticket, struct span body)
-{
-	struct wire_frame frame = {.type = WIRE_ANSWER, .ticket = ticket, .body = body};
-
-	return p->in && link_conn_write(p->in, &frame) == 0;
-}
-
 /* Where there is no connection, the caller will ask again by the next one. */
 static void write_outcome(struct links_call *call)
 {
 	struct link_peer *p = call->peer;
+	struct wire_frame answer = {
+		.type = WIRE_ANSWER, .ticket = call->ticket, .body = span_of(call->answer, call->len)};
 	bool done = !p->in;
 
 	if (!done)
 		done = call->err ? write_refusal(p, call->ticket, call->err)
-				 : write_answer(p, call->ticket, span_of(call->answer, call->len));
+				 : link_conn_write(p->in, &answer) == 0;
 	p->calls_unsent += (uint32_t)!done - (uint32_t)call->unsent;
 	call->unsent = !done;
 }
@@ -169,19 +164,14 @@ static bool end(struct links_call *call)
 
 int links_answer(struct links_call *call, struct span body)
 {
-	bool sent;
-
 	if (call->peer && body.len > call->peer->l->config.message_max) {
 		links_refuse(call, -EMSGSIZE);
 		return -EMSGSIZE;
 	}
 	if (!end(call))
 		return 0;
-	/* What is too much to be kept may still be sent. */
-	sent = write_answer(call->peer, call->ticket, body);
 	keep_answer(call, body);
-	if (!sent)
-		write_outcome(call);
+	write_outcome(call);
 	return 0;
 }
 

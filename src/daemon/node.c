@@ -33,6 +33,7 @@ enum { LISTENERS_MAX = 16 };
 
 struct node {
 	const struct daemon_settings *settings;
+	const struct shared *shared; /* ports with other nodes of this machine; NULL: none */
 	struct log log;
 	struct random random;
 	struct timers timers;
@@ -167,7 +168,11 @@ static int open_listener(struct node *n, const char *section, struct span item)
 		return -EINVAL;
 	}
 	snprintf(what, sizeof(what), "address=%s", text);
-	err = listener_open(&n->listeners[index], &n->loop, &at, (uint8_t)index, on_datagram, n);
+	if (n->shared)
+		err = listener_adopt(&n->listeners[index], &n->loop, n->shared->fds[index], (uint8_t)index,
+				     on_datagram, n);
+	else
+		err = listener_open(&n->listeners[index], &n->loop, &at, (uint8_t)index, on_datagram, n);
 	if (err < 0) {
 		char hint[96];
 
@@ -353,6 +358,7 @@ static int start_http(struct node *n)
 		n->southbound[i] = (struct http_southbound){
 			n->uris[i], i < n->plain_count ? "CoAP over UDP" : "CoAP over DTLS"};
 	config->version = SHOAL_VERSION;
+	config->share_port = n->shared;
 	config->connections_max = (unsigned)n->settings->http_connections_max;
 	config->body_max = n->settings->http_body_max;
 	config->registry = n->registry;
@@ -533,7 +539,7 @@ static int start(struct node *n)
 	return err;
 }
 
-int node_run(const struct daemon_settings *settings)
+int node_run(const struct daemon_settings *settings, const struct shared *shared)
 {
 	struct node *n = calloc(1, sizeof(*n));
 	int err, status;
@@ -541,6 +547,7 @@ int node_run(const struct daemon_settings *settings)
 	if (!n)
 		return 1;
 	n->settings = settings;
+	n->shared = shared;
 	n->status = 1;
 	raise_limits();
 	log_init(&n->log, STDERR_FILENO, settings->log_level);
@@ -556,6 +563,8 @@ int node_run(const struct daemon_settings *settings)
 		node_stop(n);
 	} else {
 		say_ready(n);
+		if (shared)
+			shared_say_ready(shared);
 	}
 	uv_run(&n->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&n->loop);

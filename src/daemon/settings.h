@@ -9,7 +9,7 @@ struct daemon_settings {
 	bool help, version, print_settings, new_admin_token;
 	char *config;
 
-	uint64_t node_id;
+	uint64_t nodes, node_id;
 	char *cluster_key_file, *old_cluster_key_files;
 
 	char *coap_listen;

@@ -147,13 +147,15 @@ static socklen_t socket_address(const struct address *a, struct sockaddr_storage
 	return sizeof(*in6);
 }
 
-static int bind_and_listen(int fd, const struct address *at)
+static int bind_and_listen(int fd, const struct address *at, bool share)
 {
 	struct sockaddr_storage address;
 	socklen_t len = socket_address(at, &address);
 	int on = 1, off = 0;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (share && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+		return -errno;
 	/* The IPv6 wildcard serves both families, as the devices' side does. */
 	if (at->family == 6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
@@ -181,7 +183,7 @@ static int open_listener(struct http *h)
 	h->listen_fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (h->listen_fd < 0)
 		return -errno;
-	r = bind_and_listen(h->listen_fd, &h->config.listen);
+	r = bind_and_listen(h->listen_fd, &h->config.listen, h->config.share_port);
 	h->port = r == 0 ? bound_port(h->listen_fd) : 0;
 	return r;
 }

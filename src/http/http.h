@@ -55,6 +55,7 @@ enum http_require_token {
 
 struct http_config {
 	struct address listen;	    /* port 0: any free one */
+	bool share_port;	    /* with others that say so, too; the kernel spreads connections */
 	bool insecure_allow_remote; /* others may reach it without HTTPS and without tokens */
 	enum http_require_token require_token;
 	/* PEM with a NUL behind it, both or none: HTTPS, TLS 1.2 and above. Borrowed until closed. */

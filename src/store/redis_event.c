@@ -26,7 +26,6 @@ enum {
 	STEP_MAX = 32,
 	EVENTS_MAX = 4096,
 	BYTES_MAX = 1 << 20,
-	ROUND_BYTES = 256 << 10, /* a round with less may have more of each stream */
 	MEMORY_MAX = 256 << 20,
 };
 
@@ -118,7 +117,7 @@ struct reading {
 	struct arena memory;
 	struct store_event *items;
 	size_t have, room, kept; /* kept: from former rounds */
-	size_t bytes, round_bytes;
+	size_t bytes, round_bytes, round_entries;
 	bool gap;
 	struct store_cursor lost_to;
 	int err;
@@ -222,6 +221,7 @@ static void read_stream(struct reading *g, const struct redisReply *stream)
 			return;
 		last = event.sequence;
 		g->round_bytes += event.body.len + event.key.endpoint.len;
+		g->round_entries++;
 		if (event.type != STORE_EVENT_LOST)
 			g->items[g->have++] = event;
 	}
@@ -270,11 +270,12 @@ static void settle_round(struct reading *g)
 		g->from = MAX(g->from, g->cut);
 }
 
+/* As many of each stream as would have been enough, about. */
 static size_t next_step(const struct reading *g)
 {
-	if (g->round_bytes < ROUND_BYTES)
-		return MIN(g->step * 2, (size_t)STEP_MAX);
-	return g->round_bytes > BYTES_MAX ? MAX(g->step / 2, (size_t)1) : g->step;
+	if (g->round_bytes > BYTES_MAX || g->round_entries > 2 * g->count)
+		return MAX(g->step / 2, (size_t)1);
+	return g->round_entries < g->count / 2 ? MIN(g->step * 2, (size_t)STEP_MAX) : g->step;
 }
 
 static void start_round(struct reading *g);
@@ -284,7 +285,7 @@ static void on_mark(struct redis_call *c, int err, const struct redisReply *repl
 {
 	struct reading *g = container_of(c, struct reading_call, call)->reading;
 	uint64_t mark;
-	bool gap;
+	bool gap, again;
 
 	if (err < 0)
 		g->err = err;
@@ -307,13 +308,16 @@ static void on_mark(struct redis_call *c, int err, const struct redisReply *repl
 	}
 	if (g->err == 0)
 		settle_round(g);
-	if (g->err < 0 || !g->more) {
-		g->r->events.step = g->step;
-		reading_end(g);
+	again = g->err == 0 && g->more;
+	g->step = next_step(g);
+	if (again) {
+		start_round(g);
 		return;
 	}
-	g->step = next_step(g);
-	start_round(g);
+	/* A log that is read to its end says nothing about the next read. */
+	if (g->have)
+		g->r->events.step = g->step;
+	reading_end(g);
 }
 
 static struct redis_call *reading_call(struct reading *g, redis_answer_fn *answer)
@@ -358,7 +362,7 @@ static void start_round(struct reading *g)
 
 	g->more = false;
 	g->cut = UINT64_MAX;
-	g->round_bytes = 0;
+	g->round_bytes = g->round_entries = 0;
 	err = send_round(g);
 	if (err < 0) {
 		g->err = err;

@@ -106,3 +106,40 @@ const char *server_command(const struct place *p, char *out, size_t size, const 
 	out[got] = '\0';
 	return out;
 }
+
+struct store *second_node(struct fixture *f, uint32_t node)
+{
+	struct store *s = NULL;
+
+	assert_int_equal(store_open(f->place.url, &f->options, node, &f->loop, &f->log, &s), 0);
+	return s;
+}
+
+static void set_flag(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+void close_node(struct fixture *f, struct store *s)
+{
+	bool closed = false;
+
+	store_close(s, set_flag, &closed);
+	wait_for(f, &closed);
+}
+
+void run_for(struct fixture *f, unsigned ms)
+{
+	for (uint64_t end = uv_hrtime() + (uint64_t)ms * 1000000; uv_hrtime() < end; usleep(500))
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+const char *key_of(struct fixture *f, char letter, char *out, size_t size)
+{
+	char pattern[32];
+
+	snprintf(pattern, sizeof(pattern), "shoal:{p*}%c*", letter);
+	snprintf(out, size, "%s", REDIS("KEYS", pattern));
+	assert_true(out[0] == 's' && !strchr(out, '\n'));
+	return out;
+}

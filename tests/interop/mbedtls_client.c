@@ -8,6 +8,7 @@
  *
  *     mbedtls_client HOST PORT SUITE psk IDENTITY KEY        KEY in hexadecimal digits
  *     mbedtls_client HOST PORT SUITE x509 CA CERTIFICATE KEY
+ *     mbedtls_client --resume ...        ends its session and resumes it before it talks
  *
  * Left out: everything about CoAP, which the test speaks through it.
  */
@@ -25,7 +26,7 @@
 #include <mbedtls/ssl.h>
 #include <mbedtls/timing.h>
 
-enum { PACKET_MAX = 2048, PSK_MAX = 64 };
+enum { PACKET_MAX = 2048, PAUSE_US = 300000, PSK_MAX = 64 };
 
 struct client {
 	mbedtls_entropy_context entropy;
@@ -103,23 +104,45 @@ static void deinit(struct client *c)
 	mbedtls_entropy_free(&c->entropy);
 }
 
-static void connect_to(struct client *c, const char *host, const char *port, const char *suite)
+static void handshake(struct client *c, const char *host, const char *port)
 {
 	int err;
 
-	c->suites[0] = mbedtls_ssl_get_ciphersuite_id(suite);
-	if (!c->suites[0])
-		check(MBEDTLS_ERR_SSL_BAD_INPUT_DATA, suite);
-	mbedtls_ssl_conf_ciphersuites(&c->config, c->suites);
 	check(mbedtls_net_connect(&c->net, host, port, MBEDTLS_NET_PROTO_UDP), "connect");
-	check(mbedtls_ssl_setup(&c->ssl, &c->config), "setup");
-	check(mbedtls_ssl_set_hostname(&c->ssl, "localhost"), "hostname");
 	mbedtls_ssl_set_timer_cb(&c->ssl, &c->timer, mbedtls_timing_set_delay, mbedtls_timing_get_delay);
 	mbedtls_ssl_set_bio(&c->ssl, &c->net, mbedtls_net_send, mbedtls_net_recv, mbedtls_net_recv_timeout);
 	do
 		err = mbedtls_ssl_handshake(&c->ssl);
 	while (err == MBEDTLS_ERR_SSL_WANT_READ || err == MBEDTLS_ERR_SSL_WANT_WRITE);
 	check(err, "handshake");
+}
+
+/* Another handshake, from another port, by the session id of the one before; not at once, because the server
+ * may take some time to store what it needs for that. */
+static void resume(struct client *c, const char *host, const char *port)
+{
+	mbedtls_ssl_session session;
+
+	mbedtls_ssl_session_init(&session);
+	check(mbedtls_ssl_get_session(&c->ssl, &session), "session");
+	(void)mbedtls_ssl_close_notify(&c->ssl);
+	mbedtls_net_free(&c->net);
+	usleep(PAUSE_US);
+	check(mbedtls_ssl_session_reset(&c->ssl), "reset");
+	check(mbedtls_ssl_set_session(&c->ssl, &session), "resume");
+	mbedtls_ssl_session_free(&session);
+	handshake(c, host, port);
+}
+
+static void connect_to(struct client *c, const char *host, const char *port, const char *suite)
+{
+	c->suites[0] = mbedtls_ssl_get_ciphersuite_id(suite);
+	if (!c->suites[0])
+		check(MBEDTLS_ERR_SSL_BAD_INPUT_DATA, suite);
+	mbedtls_ssl_conf_ciphersuites(&c->config, c->suites);
+	check(mbedtls_ssl_setup(&c->ssl, &c->config), "setup");
+	check(mbedtls_ssl_set_hostname(&c->ssl, "localhost"), "hostname");
+	handshake(c, host, port);
 }
 
 /* One record, or the end of the session: false. */
@@ -163,18 +186,23 @@ static void talk(struct client *c)
 int main(int argc, char **argv)
 {
 	struct client c = {0};
+	int resumes = argc > 1 && strcmp(argv[1], "--resume") == 0;
 
+	argc -= resumes;
+	argv += resumes;
 	init(&c);
 	if (argc == 7 && strcmp(argv[4], "psk") == 0) {
 		use_psk(&c, argv + 5);
 	} else if (argc == 8 && strcmp(argv[4], "x509") == 0) {
 		use_x509(&c, argv + 5);
 	} else {
-		fprintf(stderr,
-			"usage: mbedtls_client HOST PORT SUITE psk IDENTITY KEY | x509 CA CERTIFICATE KEY\n");
+		fprintf(stderr, "usage: mbedtls_client [--resume] HOST PORT SUITE psk IDENTITY KEY | x509 CA "
+				"CERTIFICATE KEY\n");
 		return 2;
 	}
 	connect_to(&c, argv[1], argv[2], argv[3]);
+	if (resumes)
+		resume(&c, argv[1], argv[2]);
 	/* From here on a datagram that is no record for us must not stop the program. */
 	check(mbedtls_net_set_nonblock(&c.net), "nonblocking");
 	mbedtls_ssl_set_bio(&c.ssl, &c.net, mbedtls_net_send, mbedtls_net_recv, NULL);

@@ -282,6 +282,28 @@ def test_openssl_resumes_a_session_after_a_restart(start, authority, options, mo
     assert daemon.metrics()["shoal_dtls_handshakes_total"] == 1
 
 
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("stack, mode, suite", [
+    (gnutls, "psk", "AES-128-CCM-8"), (gnutls, "x509", "AES-128-CCM-8"), (mbedtls, "psk", "TLS-PSK-WITH-AES-128-CCM-8"),
+    (mbedtls, "x509", "TLS-ECDHE-ECDSA-WITH-AES-128-CCM-8"), (wolfssl, "x509", "ECDHE-ECDSA-AES128-CCM-8")])
+def test_stacks_resume_a_session(start, authority, options, piped, stack, mode, suite, host):
+    """By session id: each makes a session, ends it, and goes on by another that begins where it was."""
+    daemon = start(*options)
+    endpoint = enrol(daemon, authority, mode)
+    command = stack(host, daemon.dtls_port, endpoint, authority, mode, suite)
+    device = PipedDevice([command[0], "--inline-commands" if stack is gnutls else "--resume", *command[1:]], endpoint)
+    try:
+        assert device.register().text == "2.01"
+        if stack is gnutls:
+            device.send(b"\n^resume^\n")  # a command of its own, at the beginning of a line
+            assert device.update("lt=600").text == "2.04"
+        metrics = daemon.metrics()
+        assert [metrics[f"shoal_dtls_handshakes{kind}_total"] for kind in ("", "_resumed", "_failed")] == [2, 1, 0]
+        read(daemon, device)
+    finally:
+        device.close()
+
+
 @pytest.mark.parametrize("stack, mode, suite", [PIPED[0], PIPED[5], (gnutls, "rpk", "AES-128-CCM-8")])
 def test_a_stranger_is_refused(daemon, authority, piped, stack, mode, suite):
     """Known to the CA or with a key of its own, but no entry."""

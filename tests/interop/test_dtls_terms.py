@@ -7,8 +7,10 @@ ever leaves out at once but for the last resort. Their sessions stay open the wh
 of its restarts. docs/dtls.md, Clients, has the table.
 """
 
+import pytest
+
 import secure_device
-from test_dtls_stacks import (PipedDevice, authority, enrol, gnutls, mbedtls, openssl,  # noqa: F401 (a fixture)
+from test_dtls_stacks import (HOSTS, PipedDevice, authority, enrol, gnutls, mbedtls, openssl,  # noqa: F401 (a fixture)
                               options, read, wolfssl)
 
 STACKS = [(openssl, "psk", "PSK-AES128-CCM8"), (gnutls, "psk", "AES-128-CCM-8"),
@@ -29,14 +31,15 @@ def sleep_through(daemon, restarts):
         daemon.start()
 
 
-def test_stacks_take_jumps_of_terms(start, authority, options, say):  # noqa: F811
+@pytest.mark.parametrize("host", HOSTS)
+def test_stacks_take_jumps_of_terms(start, authority, options, say, host):  # noqa: F811
     daemon = start(*options)
-    devices = {"RFC 9146, with id": secure_device.join(daemon, cid=b"me"),
-               "RFC 9146, without": secure_device.join(daemon, cid=None)}
+    devices = {"RFC 9146, with id": secure_device.join(daemon, cid=b"me", host=host),
+               "RFC 9146, without": secure_device.join(daemon, cid=None, host=host)}
     try:
         for stack, mode, suite in STACKS:
             endpoint = enrol(daemon, authority, mode)
-            command = stack("127.0.0.1", daemon.dtls_port, endpoint, authority, mode, suite)
+            command = stack(host, daemon.dtls_port, endpoint, authority, mode, suite)
             devices[stack.__name__] = PipedDevice(command, endpoint)
             devices[stack.__name__].register()
         found = {}

@@ -7,6 +7,7 @@
  * close_notify.
  *
  *     wolfssl_client ADDRESS PORT SUITE CA CERTIFICATE KEY
+ *     wolfssl_client --resume ...        ends its session and resumes it before it talks
  *
  * Left out: PSK, of which Debian's wolfSSL has no suite that we have, and everything about CoAP.
  */
@@ -20,10 +21,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PACKET_MAX = 2048, STEP_MS = 1000 };
+enum { PACKET_MAX = 2048, PAUSE_US = 300000, STEP_MS = 1000 };
 
 static void fail(const char *what, const char *words)
 {
@@ -70,6 +72,34 @@ static void handshake(WOLFSSL *ssl, int fd)
 	}
 }
 
+static WOLFSSL *new_session(WOLFSSL_CTX *context)
+{
+	WOLFSSL *ssl = wolfSSL_new(context);
+
+	if (!ssl)
+		fail("session", "out of memory");
+	return ssl;
+}
+
+/* Another handshake, from another port, by the session id of the one before; not at once, because the server
+ * may take some time to store what it needs for that. */
+static void resume(WOLFSSL_CTX *context, WOLFSSL **ssl, int *fd, const char *host, const char *port)
+{
+	WOLFSSL_SESSION *session = wolfSSL_get1_session(*ssl);
+
+	if (!session)
+		fail("session", "it has none");
+	(void)wolfSSL_shutdown(*ssl);
+	wolfSSL_free(*ssl);
+	close(*fd);
+	usleep(PAUSE_US);
+	*ssl = new_session(context);
+	check(*ssl, wolfSSL_set_session(*ssl, session), "resume");
+	wolfSSL_SESSION_free(session);
+	*fd = open_socket(*ssl, host, port);
+	handshake(*ssl, *fd);
+}
+
 /* What has come; false at the end of the session. */
 static int receive(WOLFSSL *ssl)
 {
@@ -108,12 +138,15 @@ static void talk(WOLFSSL *ssl, int fd)
 
 int main(int argc, char **argv)
 {
+	int resumes = argc > 1 && strcmp(argv[1], "--resume") == 0;
 	WOLFSSL_CTX *context;
 	WOLFSSL *ssl;
 	int fd;
 
+	argc -= resumes;
+	argv += resumes;
 	if (argc != 7) {
-		fprintf(stderr, "usage: wolfssl_client ADDRESS PORT SUITE CA CERTIFICATE KEY\n");
+		fprintf(stderr, "usage: wolfssl_client [--resume] ADDRESS PORT SUITE CA CERTIFICATE KEY\n");
 		return 2;
 	}
 	wolfSSL_Init();
@@ -124,11 +157,11 @@ int main(int argc, char **argv)
 	check(NULL, wolfSSL_CTX_load_verify_locations(context, argv[4], NULL), argv[4]);
 	check(NULL, wolfSSL_CTX_use_certificate_file(context, argv[5], WOLFSSL_FILETYPE_PEM), argv[5]);
 	check(NULL, wolfSSL_CTX_use_PrivateKey_file(context, argv[6], WOLFSSL_FILETYPE_PEM), argv[6]);
-	ssl = wolfSSL_new(context);
-	if (!ssl)
-		fail("session", "out of memory");
+	ssl = new_session(context);
 	fd = open_socket(ssl, argv[1], argv[2]);
 	handshake(ssl, fd);
+	if (resumes)
+		resume(context, &ssl, &fd, argv[1], argv[2]);
 	talk(ssl, fd);
 	wolfSSL_free(ssl);
 	wolfSSL_CTX_free(context);

@@ -19,21 +19,42 @@ import secure_device
 import shoal
 
 DEVICES, SECONDS, HANDSHAKES_MAX = 50, 2.0, 256
-SOURCES = 400  # each in a network of its own, as the limits go by /24
+SOURCES = 400  # each in a network of its own, as the limits go by /24 and /56
+IPV6_FREEBIND = 78  # linux/in6.h
+ANY6 = "fd5a:6f61"  # all of this /32 is this machine while a test runs
+
+
+@contextlib.contextmanager
+def many_addresses(family):
+    """127.0.0.0/8 is this machine's as it is; for IPv6 that takes a route, and the privilege to set it."""
+    route = ["ip", "-6", "route"], ["local", f"{ANY6}::/32", "dev", "lo"]
+    if family == socket.AF_INET:
+        yield
+        return
+    if subprocess.run([*route[0], "add", *route[1]], capture_output=True).returncode:
+        pytest.skip("a route to many IPv6 addresses cannot be set here")
+    try:
+        yield
+    finally:
+        subprocess.run([*route[0], "del", *route[1]], check=True)
 
 
 class Flood(threading.Thread):
     """Sends ClientHellos from many addresses until it is stopped; with `answering`, also with the cookies it gets."""
 
-    def __init__(self, port, answering):
+    def __init__(self, port, answering, family=socket.AF_INET):
         super().__init__(daemon=True)
-        self.answering, self.server = answering, ("127.0.0.1", port)
+        self.answering, self.server = answering, ("127.0.0.1" if family == socket.AF_INET else "::1", port)
         self.stopped = threading.Event()
         self.sent = self.cookies = self.bytes_out = self.bytes_in = 0
         self.sockets = []
         for i in range(SOURCES):
-            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            s.bind((f"127.{1 + i % 200}.{1 + i // 200}.7", 0))
+            s = socket.socket(family, socket.SOCK_DGRAM)
+            if family == socket.AF_INET:
+                s.bind((f"127.{1 + i % 200}.{1 + i // 200}.7", 0))
+            else:
+                s.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                s.bind((f"{ANY6}:{i >> 8:x}:{i % 256:x}00::7", 0))
             s.setblocking(False)
             self.sockets.append(s)
         # Never used to receive: its hellos are those of all sources.
@@ -103,13 +124,20 @@ class Fleet:
             self.turn(False)
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
 @pytest.mark.parametrize("answering", [False, True], ids=["without cookies", "with cookies"])
-def test_sessions_work_through_a_flood_of_hellos(start, say, answering):
+def test_sessions_work_through_a_flood_of_hellos(start, say, answering, family):
+    with many_addresses(family):
+        sessions_work_through_a_flood(start, say, answering, family)
+
+
+def sessions_work_through_a_flood(start, say, answering, family):
     daemon = start("--dtls-handshakes-max", str(HANDSHAKES_MAX))
-    fleet = Fleet([secure_device.join(daemon, cid=b"" if i % 2 else None) for i in range(DEVICES)])
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    fleet = Fleet([secure_device.join(daemon, cid=b"" if i % 2 else None, host=host) for i in range(DEVICES)])
     fleet.work(0.2)
     before, memory = daemon.metrics(), daemon.rss()
-    flood = Flood(daemon.dtls_port, answering)
+    flood = Flood(daemon.dtls_port, answering, family)
     flood.start()
     try:
         fleet.work(SECONDS)

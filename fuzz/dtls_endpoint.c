@@ -696,6 +696,7 @@ static void begin(struct course *c, uint8_t flags)
 				       on_run,
 				       on_refused,
 				       wall_of,
+				       NULL,
 				       NULL};
 	struct dtls_client_options device = {.context = client_contexts[!(flags & NO_CID)],
 					     .host = &device_host,

@@ -64,6 +64,8 @@ static void write_registration(const struct lwm2m_event *e, struct buffer *out)
 	size_t count;
 
 	assert(o);
+	if (e->type == EVENT_REQUEST_ENDED)
+		assert(queued_encode(&e->request, out) == 0);
 	if (e->type != EVENT_REGISTERED && e->type != EVENT_UPDATED && e->type != EVENT_DEREGISTERED)
 		return;
 	list(&e->registration, o, &count);

@@ -91,6 +91,7 @@ struct bench {
 	size_t event_count;
 	struct bench_request requests[BENCH_REQUESTS]; /* in order */
 	size_t request_count;
+	uint16_t queue_number; /* that writes report */
 	struct bench_call calls[BENCH_CALLS];
 	size_t call_count, call_done;
 	int refuse_writes; /* < 0: store_write fails at once */
@@ -335,7 +336,7 @@ static inline void bench_finish_write(struct bench *b, int result)
 	b->write_done++;
 	if (result == STORE_DONE)
 		bench_apply(b, &w);
-	w.done(w.ctx, &(struct store_written){.result = result});
+	w.done(w.ctx, &(struct store_written){.result = result, .queue = b->queue_number});
 }
 
 static inline void bench_store_all(struct bench *b)

@@ -324,6 +324,11 @@ static void write_deliver(struct lmdb_op *op)
 	if (op->result == STORE_DONE) {
 		written.sequence = o->sequence;
 		written.queue = o->queue;
+		written.found = o->hot;
+		if (o->hand_over) {
+			written.found.fence = o->to;
+			written.found.fence.gen = o->hot.fence.gen + 1;
+		}
 	}
 	if (op->result > 0 && o->found)
 		written.found = *o->found;

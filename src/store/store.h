@@ -34,8 +34,10 @@
  * with a larger size_max. After a failed sync nothing is written any more (-EIO, store_healthy), because what
  * the disk holds is not known; look-ups go on as long as LMDB lets them.
  *
- * Redis in short. Keys of a device carry its partition's hash tag: {p17}d:<role>:<endpoint> (hot, packed),
- * {p17}r:... (record), {p17}q:... (queue), {p17}ev (stream of events).
+ * Redis in short. Each write is one script, on the keys of one partition (redis_keys.h): the device with hot
+ * fields and record, its queue, the partition's stream of events, its indexes. All that is asked for in a
+ * turn of the loop leaves together; what was not answered when the connection is lost is sent again, in
+ * order. A full server (-ENOSPC) still deletes, claims and renews leases.
  */
 
 struct uv_loop_s;
@@ -187,7 +189,8 @@ struct store_write {
 
 struct store_written {
 	int result; /* enum store_result, or < 0: -ENOSPC, -EIO, -ENOMEM, -ETIMEDOUT: nothing was stored */
-	/* STORE_REFUSED, STORE_BEHIND: what is stored. BEHIND because there is nothing at all: the writer's
+	/* STORE_DONE of a hand-over: as it is now, with the new owner and its gen. STORE_REFUSED,
+	 * STORE_BEHIND: what is stored. BEHIND because there is nothing at all: the writer's
 	 * own fence and number 0, so that in either case a PUT with this gen and the next number is right. */
 	struct store_hot found;
 	uint64_t sequence; /* STORE_DONE: of the journal, and of the event if there is one */
@@ -206,9 +209,11 @@ typedef void store_written_fn(void *ctx, const struct store_written *written);
  * itself.
  *
  * A write that fails (< 0) has not used its number: those of the same device that were already on their way
- * behind it come back STORE_BEHIND.
+ * behind it come back STORE_BEHIND. So a write that was sent to a store which then went away does not fail:
+ * it waits until the store is back and says what became of it. -ETIMEDOUT comes of those that were never
+ * sent.
  *
- * LMDB: part of the turn's transaction. Redis: one script, EVALSHA write {p}d {p}r {p}ev ...
+ * LMDB: part of the turn's transaction. Redis: one script.
  * -ENOBUFS: too much is pending; -EMSGSIZE: a part is too long; -EINVAL: an argument makes no sense; -EIO:
  * the store is no longer healthy.
  */
@@ -225,12 +230,13 @@ struct store_device {
  * found; of a tombstone (STORE_ABSENT) it has no record. */
 typedef void store_device_fn(void *ctx, int result, const struct store_device *device);
 
-/* LMDB: one read transaction, in a job, as all look-ups. Redis: MGET {p}d {p}r. Sees all writes that were
+/* LMDB: one read transaction, in a job, as all look-ups. Redis: GET. Sees all writes that were
  * called back. -ENOBUFS: too many look-ups are waiting. */
 int store_find(struct store *s, struct store_key key, store_device_fn *done, void *ctx) NODISCARD;
 /*
  * Takes the device over (architecture, rule 4): done if the stored owner is still `expected`, then the owner
- * is (node, incarnation) of this store with gen + 1, and the device is handed out as it is now.
+ * is (node, incarnation) of this store with gen + 1 - + 2 if Redis runs anew since the last change of owner,
+ * because it may have forgotten one (rule 6) -, and the device is handed out as it is now.
  * STORE_REFUSED: another owner, handed out too; STORE_ABSENT. LMDB: part of the turn's transaction. Redis:
  * one script.
  */
@@ -238,8 +244,8 @@ int store_claim(struct store *s, struct store_key key, const struct store_fence 
 		store_device_fn *done, void *ctx) NODISCARD;
 /*
  * The owner gives the device away: writes `w` (fenced by its own fence in w->hot) and sets the owner to `to`
- * with gen + 1 (to->gen is not looked at). Not with STORE_RECORD_DELETE (-EINVAL). LMDB: part of the turn's
- * transaction. Redis: one script.
+ * with gen + 1, or + 2 where a claim would (to->gen is not looked at; written->found says it). Not with
+ * STORE_RECORD_DELETE (-EINVAL). LMDB: part of the turn's transaction. Redis: one script.
  */
 int store_hand_over(struct store *s, const struct store_write *w, const struct store_fence *to,
 		    store_written_fn *done, void *ctx) NODISCARD;
@@ -327,10 +333,12 @@ struct store_events {
 typedef void store_events_fn(void *ctx, const struct store_events *events);
 
 /* Up to `count` events (at most 4096, and about 1 MiB) behind `after`, in order. LMDB: one read transaction,
- * in a job; it may show events whose writes are called back a moment later. Redis: XRANGE per partition. */
+ * in a job; it may show events whose writes are called back a moment later. Redis: XREAD of all
+ * streams, up to the millisecond that is open. */
 int store_events_read(struct store *s, struct store_cursor after, size_t count, store_events_fn *done,
 		      void *ctx) NODISCARD;
-/* The newest event's place, as of the last commit; right after opening any place at or behind it. */
+/* The newest event's place, as of the last commit; right after opening any place at or behind it. Redis: a
+ * place behind all events that can be read, which are those of milliseconds that are over. */
 struct store_cursor store_events_end(const struct store *s);
 /* `grown` is called on the loop whenever the newest place has moved, behind the callbacks of its write. One
  * subscriber; NULL: none. */
@@ -405,7 +413,8 @@ struct store_lease {
 typedef void store_lease_fn(void *ctx, int result, const struct store_lease *lease);
 
 /* Takes or renews the lease of this node; STORE_REFUSED if another incarnation holds it. LMDB: in memory,
- * since another process cannot have the store open. Redis: one script, SET with PX. */
+ * since another process cannot have the store open. Redis: one script;
+ * closing the store drops it. */
 int store_lease_take(struct store *s, struct span body, uint64_t ttl_ms, store_lease_fn *done,
 		     void *ctx) NODISCARD;
 int store_lease_drop(struct store *s, store_lease_fn *done, void *ctx) NODISCARD;

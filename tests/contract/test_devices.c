@@ -502,13 +502,16 @@ static void give_away(struct fixture *f, struct store_hot *hot)
 {
 	const struct store_fence to = other_node(f);
 	struct store_write w = {.key = device_key("a"), .hot = hot, .change = STORE_RECORD_KEEP, .event = 3};
+	struct wrote out;
 
 	*hot = fresh_hot(f);
 	put(f, "a", hot, "record", NULL);
 	put(f, "a", hot, NULL, NULL);
 	w.dedup_index = next_hot(hot, 700);
-	assert_int_equal(hand_over_now(f, &w, &to).written.result, STORE_DONE);
+	out = hand_over_now(f, &w, &to);
+	assert_int_equal(out.written.result, STORE_DONE);
 	hot->fence = (struct store_fence){to.node, 2, to.incarnation};
+	assert_hot_equal(&out.written.found, hot);
 }
 
 static void a_hand_over_writes_and_changes_the_owner(void **state)

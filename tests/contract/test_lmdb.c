@@ -669,6 +669,33 @@ static void local_durability_keeps_everything_over_a_clean_end(void **state)
 	assert_int_equal(events_now(f, (struct store_cursor){0}, 10)->count, 1);
 }
 
+static void no_device(void *ctx, int result, const struct store_device *device)
+{
+	(void)ctx;
+	(void)result;
+	(void)device;
+	fail_msg("called back although the call failed");
+}
+
+static void no_page(void *ctx, int result, const struct store_device *device, uint64_t next)
+{
+	(void)next;
+	no_device(ctx, result, device);
+}
+
+/* All devices are in the memory of the only node. */
+static void what_a_cluster_needs_is_not_supported(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(store_find_hash(f->store, STORE_MANAGEMENT, 5, no_device, NULL), -ENOTSUP);
+	assert_int_equal(store_walk(f->store, STORE_MANAGEMENT, 0, 10, no_page, NULL), -ENOTSUP);
+	assert_int_equal(store_expired(f->store, STORE_MANAGEMENT, 10, 1000, no_device, NULL), -ENOTSUP);
+	assert_int_equal(store_expiry_set(f->store, device_key("a"), 5, no_device, NULL), -ENOTSUP);
+	assert_int_equal(store_now_ms(f->store), clock_now());
+	assert_int_equal(store_silent_ms(f->store), 0);
+}
+
 #define LMDB_TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 static int setup(void **state)
@@ -682,6 +709,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		LMDB_TEST(directory_and_file_are_the_owners_only),
 		LMDB_TEST(a_second_opening_is_refused),
+		LMDB_TEST(what_a_cluster_needs_is_not_supported),
 		LMDB_TEST(an_unknown_url_or_option_is_refused),
 		LMDB_TEST(a_path_that_cannot_be_is_said_with_its_cause),
 		LMDB_TEST(a_directory_of_others_is_said_to_be_not_writable),

@@ -43,7 +43,8 @@ static const struct setting settings[] = {
 		 "directory, for when all others are lost."},
 
 	{NULL, "nodes", 'n', SETTING_UINT, AT(nodes), 1, 64, NULL, "1", "NUMBER",
-	 "Run so many nodes on this machine, which share the ports for devices and for HTTP. Their numbers begin "
+	 "Run so many nodes on this machine, which share the ports for devices and for HTTP. Their numbers "
+	 "begin "
 	 "at the node's id. Needs a store that nodes can share (Redis or Valkey), and a cluster-key-file."},
 
 	{"node", "id", 0, SETTING_UINT, AT(node_id), 1, 65535, NULL, "1", "NUMBER",
@@ -172,7 +173,8 @@ static const struct setting settings[] = {
 	 "How many requests to devices may be in work, all devices together. More are refused."},
 
 	{"queue", "enabled", 0, SETTING_BOOL, AT(queue_enabled), .fallback = "yes",
-	 .help = "Queue requests to devices in queue mode that sleep, in the store. Otherwise they are sent at "
+	 .help = "Queue requests to devices in queue mode that sleep, in the store. Otherwise they are sent "
+		 "at "
 		 "once, as to other devices, and time out."},
 	{"queue", "ttl", 0, SETTING_DURATION, AT(queue_ttl_ms), 1 SECONDS, 3650 DAYS, NULL, "1d", "TIME",
 	 "How long a request waits for its device if its caller does not say (?ttl=)."},
@@ -185,7 +187,8 @@ static const struct setting settings[] = {
 	{"queue", "bytes-max", 0, SETTING_SIZE, AT(queue_bytes_max), 1024, 512 * 1024, NULL, "256k", "SIZE",
 	 "How many bytes the requests that wait for one device may have together. More are refused."},
 	{"queue", "attempts-max", 0, SETTING_UINT, AT(queue_attempts_max), 1, 255, NULL, "10", "NUMBER",
-	 "How often a request that may be repeated is sent, and not answered, before it has failed and no longer "
+	 "How often a request that may be repeated is sent, and not answered, before it has failed and no "
+	 "longer "
 	 "holds up those behind it."},
 	{"queue", "rate", 0, SETTING_UINT, AT(queue_rate), 1, 1000000, NULL, "1000", "NUMBER",
 	 "How many queued requests are sent in a second, to all devices together: a fleet that comes back at "

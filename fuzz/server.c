@@ -200,7 +200,8 @@ static void store_finish_all(struct world *w, int result)
 
 static void server_start(struct world *w)
 {
-	const struct lwm2m_host host = {w, host_send, host_write, host_wall, host_mono, NULL, NULL};
+	const struct lwm2m_host host = {
+		.ctx = w, .send = host_send, .write = host_write, .wall_ms = host_wall, .mono_ms = host_mono};
 
 	w->config.fence.incarnation++;
 	timers_init(&w->timers, w->mono);

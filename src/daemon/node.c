@@ -287,13 +287,13 @@ static int start_security(struct node *n)
 static int start_server(struct node *n)
 {
 	const struct daemon_settings *set = n->settings;
-	const struct lwm2m_host host = {n,
-					host_send,
-					host_write,
-					host_wall_ms,
-					host_mono_ms,
-					n->secure ? secure_layer(n->secure) : NULL,
-					set->queue_enabled ? &queue_store : NULL};
+	const struct lwm2m_host host = {.ctx = n,
+					.send = host_send,
+					.write = host_write,
+					.wall_ms = host_wall_ms,
+					.mono_ms = host_mono_ms,
+					.security = n->secure ? secure_layer(n->secure) : NULL,
+					.queue = set->queue_enabled ? &queue_store : NULL};
 	struct lwm2m_config config;
 
 	lwm2m_config_init(&config);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "daemon/secrets.h"
+#include "daemon/sessions.h"
 #include "security/certificate.h"
 
 #include <errno.h>
@@ -35,7 +36,6 @@ enum {
 	TICKETS_AT_ONCE = 256,
 	PEM_MAX = 1 << 20,
 	TICKET_SEALED_MAX = 8192,
-	SESSION_MAX = DTLS_SESSION_ENCODED_MAX + VAULT_OVERHEAD,
 };
 
 /* What one handshake has to compute. */
@@ -56,6 +56,7 @@ struct secure {
 	struct secure_parts parts;
 	struct dtls_context *context;
 	struct dtls_endpoint *endpoint;
+	struct sessions sessions;
 	struct lwm2m_server *server;
 	struct lwm2m_security layer;
 	struct certificate_rules rules;
@@ -627,50 +628,37 @@ static void layer_drop(void *ctx, const struct address *peer, bool say)
 	dtls_endpoint_drop(((struct secure *)ctx)->endpoint, peer, say);
 }
 
-static struct vault_place session_place(struct span endpoint)
-{
-	return (struct vault_place){VAULT_SESSION, STORE_MANAGEMENT, endpoint};
-}
-
 static void layer_save(void *ctx, const struct address *peer, struct span endpoint, uint32_t generation,
 		       struct buffer *out)
 {
-	struct secure *s = ctx;
-	struct vault_place place = session_place(endpoint);
-	uint8_t encoded[DTLS_SESSION_ENCODED_MAX], sealed[SESSION_MAX];
-	struct writer plain = writer_of(encoded, sizeof(encoded)), w = writer_of(sealed, sizeof(sealed));
-
-	if (dtls_endpoint_export(s->endpoint, peer, generation, &plain) == 0)
-		vault_seal(s->parts.vault, &place, writer_span(&plain), &w);
-	if (!w.failed)
-		buffer_bytes(out, writer_span(&w));
-	explicit_bzero(encoded, sizeof(encoded));
-}
-
-/* Secrets, to be wiped after use. */
-static int unseal_session(struct secure *s, struct span endpoint, struct span sealed, struct writer *w)
-{
-	struct vault_place place = session_place(endpoint);
-
-	return vault_open(s->parts.vault, &place, sealed, w);
+	sessions_save(&((struct secure *)ctx)->sessions, peer, endpoint, generation, out);
 }
 
 static bool layer_restore(void *ctx, struct span endpoint, struct span sealed, uint32_t generation,
 			  uint64_t mark, struct address *peer)
 {
-	struct secure *s = ctx;
-	uint8_t encoded[DTLS_SESSION_ENCODED_MAX];
-	struct writer w = writer_of(encoded, sizeof(encoded));
-	int err = unseal_session(s, endpoint, sealed, &w);
+	return sessions_restore(&((struct secure *)ctx)->sessions, endpoint, sealed, generation, mark, peer);
+}
 
-	if (err == 0)
-		err = dtls_endpoint_import(s->endpoint, writer_span(&w), generation, mark, peer);
-	explicit_bzero(encoded, sizeof(encoded));
-	if (err < 0 && err != -ETIME)
-		log_limited(s->parts.log, LOG_WARN, 10, "session-lost",
-			    "error=\"%s\" hint=\"its device has to make a new handshake\"",
-			    err == -ENOKEY ? "sealed by another cluster key" : strerror(-err));
-	return err == 0;
+static void layer_hold(void *ctx, const struct address *peer, bool held)
+{
+	dtls_endpoint_hold(((struct secure *)ctx)->endpoint, peer, held);
+}
+
+static void layer_carry(void *ctx, const struct address *peer, struct span endpoint, struct buffer *out)
+{
+	sessions_carry(&((struct secure *)ctx)->sessions, peer, endpoint, out);
+}
+
+static bool layer_arrive(void *ctx, struct span endpoint, struct span carried, struct address *peer)
+{
+	return sessions_arrive(&((struct secure *)ctx)->sessions, endpoint, carried, peer);
+}
+
+static bool layer_locate(void *ctx, struct span endpoint, struct span sealed, uint8_t cid[LWM2M_CID_MAX],
+			 size_t *len, struct address *peer)
+{
+	return sessions_locate(&((struct secure *)ctx)->sessions, endpoint, sealed, cid, len, peer);
 }
 
 static void layer_renew(void *ctx, const struct address *peer)
@@ -845,6 +833,7 @@ static int make_endpoint(struct secure *s)
 	config.connection_ids = set->dtls_connection_ids;
 	random_fill(s->parts.random, &config.hash_key, sizeof(config.hash_key));
 	s->endpoint = dtls_endpoint_new(&config, &host, s->context, s->parts.timers, s->parts.random);
+	s->sessions = (struct sessions){s->endpoint, s->parts.vault, s->parts.log};
 	return s->endpoint ? 0 : -ENOMEM;
 }
 
@@ -879,9 +868,21 @@ int secure_new(const struct secure_parts *parts, struct secure **out)
 		return -ENOMEM;
 	s->parts = *parts;
 	s->x509_any = parts->settings->dtls_x509_any;
-	s->layer = (struct lwm2m_security){
-		s,	    layer_guard, layer_claim,	layer_place,	layer_bind, layer_unbind,
-		layer_drop, layer_save,	 layer_restore, layer_mismatch, layer_renew};
+	s->layer = (struct lwm2m_security){.ctx = s,
+					   .guard = layer_guard,
+					   .claim = layer_claim,
+					   .place = layer_place,
+					   .bind = layer_bind,
+					   .unbind = layer_unbind,
+					   .drop = layer_drop,
+					   .save = layer_save,
+					   .restore = layer_restore,
+					   .mismatch = layer_mismatch,
+					   .renew = layer_renew,
+					   .hold = layer_hold,
+					   .carry = layer_carry,
+					   .arrive = layer_arrive,
+					   .locate = layer_locate};
 	s->certificate = buffer_of(PEM_MAX);
 	list_init(&s->tasks);
 	for (size_t i = 0; i < JOBS_MAX; i++) {
@@ -930,17 +931,10 @@ void secure_input_asked(struct secure *s, const struct address *from, struct spa
 	dtls_endpoint_input_asked(s->endpoint, from, datagram, now_of(s));
 }
 
-bool secure_proves(struct secure *s, struct span endpoint, struct span sealed, uint32_t generation,
+bool secure_proves(const struct secure *s, struct span endpoint, struct span sealed, uint32_t generation,
 		   uint64_t mark, struct span datagram)
 {
-	uint8_t encoded[DTLS_SESSION_ENCODED_MAX];
-	struct writer w = writer_of(encoded, sizeof(encoded));
-	int err = unseal_session(s, endpoint, sealed, &w);
-
-	if (err == 0)
-		err = dtls_endpoint_proves(s->endpoint, writer_span(&w), generation, mark, datagram);
-	explicit_bzero(encoded, sizeof(encoded));
-	return err == 0;
+	return sessions_prove(&s->sessions, endpoint, sealed, generation, mark, datagram);
 }
 
 void secure_send(struct secure *s, const struct address *association, struct span datagram)

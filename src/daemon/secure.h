@@ -50,7 +50,7 @@ void secure_input_asked(struct secure *s, const struct address *from, struct spa
  * Whether a datagram speaks for the session in the record of this device, sealed, at this generation and
  * mark: what a claim needs (dtls_endpoint_proves).
  */
-bool secure_proves(struct secure *s, struct span endpoint, struct span sealed, uint32_t generation,
+bool secure_proves(const struct secure *s, struct span endpoint, struct span sealed, uint32_t generation,
 		   uint64_t mark, struct span datagram);
 void secure_send(struct secure *s, const struct address *association, struct span datagram);
 /* The endpoint's credential has changed: whoever came by the old one has to leave. */

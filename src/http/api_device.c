@@ -90,6 +90,7 @@ static const struct {
 			   "the answer does not fit the request"},
 	[LWM2M_NOT_STORED] = {MHD_HTTP_SERVICE_UNAVAILABLE, "Service unavailable",
 			      "the result could not be stored"},
+	[LWM2M_UNKNOWN] = {MHD_HTTP_GATEWAY_TIMEOUT, "Outcome unknown", "the node that had the request died"},
 };
 
 static void reply_outcome(struct http_request *r, enum lwm2m_outcome outcome, const char *error)
@@ -122,6 +123,7 @@ static void refuse(struct http_request *r, int refusal, const char *error)
 		request_text(r, MHD_HTTP_BAD_REQUEST, "Invalid attributes: %s", error);
 		break;
 	case LWM2M_REFUSED_BUSY:
+	case LWM2M_REFUSED_MOVING:
 		request_busy(r, "Service unavailable: %s", error);
 		break;
 	case LWM2M_REFUSED_UNREACHABLE:

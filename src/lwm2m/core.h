@@ -66,7 +66,9 @@ struct device {
 	bool queue_unknown; /* nobody has looked yet what waits for it in the store */
 	bool queue_counted; /* queue_number was seen */
 	bool failing;	    /* a write failed and others are in flight: no new ones until they are back */
-	bool forgotten;	    /* another owner has it: freed once nothing is in flight */
+	bool forgotten;	    /* another owner has it: found no more, freed once nothing is in flight */
+	uint8_t moving;	    /* enum moving */
+	bool session_gone;  /* its association ended while it was packed */
 	uint8_t endpoint_len;
 	uint8_t endpoint[];
 };
@@ -78,6 +80,7 @@ struct incoming {
 	const struct coap_message *m;
 	uint64_t now_ms;
 	uint32_t hash;	      /* of datagram and source, for dedup memory */
+	bool fetched;	      /* the host was asked whose it is */
 	bool asked;	      /* a Register of which it is known that its endpoint has no credentials */
 	bool secure;	      /* `from` is an association, ... */
 	uint64_t number;      /* ... and this the number of the record; */
@@ -140,7 +143,10 @@ struct operation {
 	struct device *device;
 	lwm2m_done *done; /* NULL: nobody asked */
 	void *ctx;
+	struct lwm2m_origin origin; /* of one that came with its device */
 	struct timer timeout;
+	uint64_t left_ms;	 /* of `timeout`, plus 1, while the device is moving; 0: it is not set */
+	bool left_behind;	 /* the luggage had no room for it */
 	struct addition *adding; /* it is being queued: the store tells how it ends */
 	struct blob
 		*spare;	   /* the request as it is queued if the device turns out to sleep; NULL: it is not */
@@ -210,6 +216,8 @@ struct lwm2m_server {
 	uint64_t next_ticket;
 	size_t registered;
 	struct queues queues;
+	struct list giving;  /* devices that are being given away */
+	struct map remotes;  /* operations that left with their devices, by ticket */
 	size_t guards_asked; /* plain Registers that wait for an answer */
 	struct lwm2m_stats stats;
 };
@@ -257,9 +265,14 @@ bool device_latest(const struct device *d, struct registration *out);
 bool device_is_registered(const struct device *d);
 /* Until its lifetime (registered) or retention (away) ends; UINT64_MAX: never. */
 uint64_t device_left_ms(const struct device *d);
+/* Unix time at which somebody has to look at a device with this record; 0: never. */
+uint64_t device_expires(const struct device *d, const struct blob *record, uint64_t seen_ms);
 /* Makes sure that the timer fires in time for that, which it may do too early. */
 void device_arm(struct device *d, uint64_t not_before_ms);
 void device_new_id(struct device *d, char id[REGISTRATION_ID + 1]);
+/* The hash that a registration id begins with. False: it is none of ours. */
+bool device_id_hash(struct span id, uint32_t *hash);
+bool token_is_observation(const struct coap_token *token);
 /* A token of this device that nothing uses. */
 struct coap_token device_new_token(struct device *d, bool observation);
 
@@ -284,6 +297,12 @@ void queues_deinit(struct lwm2m_server *s);
 bool queue_is_on(const struct lwm2m_server *s);
 /* Whether a request of this kind has to wait behind others, or until the device wakes. */
 bool queue_is_due(const struct device *d, const struct registration *reg, const struct lwm2m_request *r);
+/* Nothing of the queue is under way in the store. */
+bool queue_rests(const struct device *d);
+/* What another node needs to go on with a request from the queue. False: it is none. */
+bool queue_export(const struct operation *op, struct span *id, uint64_t *deadline_ms, struct span *body);
+/* `op` is that request, and was sent already. */
+int queue_import(struct operation *op, struct span id, uint64_t deadline_ms, struct span body);
 /* Whether something waits, as far as it is known. */
 bool queue_has_some(const struct device *d);
 /* The request as it is stored; NULL: it is too long, or memory is out. */
@@ -367,6 +386,8 @@ bool incoming_is_new_session(const struct incoming *in, const struct device *d);
 void device_reach(struct device *d, const struct address *peer);
 /* Nobody is reached there any more: the association may be claimed again. */
 void device_release(struct device *d);
+/* Its association ended: nothing leads to it any more, and the record is to say so. */
+void device_forget_session(struct device *d);
 /* Where an association leads to now. False: it is gone. */
 bool device_place(const struct device *d, const struct address *association, struct address *out);
 /* True if nothing can be sent to it before it comes by itself. */
@@ -399,6 +420,7 @@ bool device_owes_ack(const struct device *d, uint16_t mid);
 /* The body that asks for the paths of a composite. */
 int operation_list_paths(struct operation *op, const struct observation *o);
 timer_fn operation_expired;
+coap_done operation_done;
 bool operation_is_observe(const struct operation *op);
 bool operation_is_cancel(const struct operation *op);
 /* Observe again what is wanted and not confirmed, one after the other. */
@@ -462,3 +484,61 @@ struct observation operation_target(const struct operation *op);
 /* ---- send.c ---- */
 
 void send_handle(struct lwm2m_server *s, const struct incoming *in);
+
+/* ---- server.c ---- */
+
+/* /rd/<id>: its second segment. */
+bool request_location(const struct coap_message *m, struct span *id);
+
+/* ---- wanted.c: devices that are not here ---- */
+
+/* Before CoAP sees it. True: the host has it, or it is dropped. */
+bool datagram_is_elsewhere(struct lwm2m_server *s, const struct incoming *in);
+/* The same for a request, or a response that nothing here waits for. */
+bool incoming_is_elsewhere(struct lwm2m_server *s, const struct incoming *in);
+
+/* ---- move.c: giving and taking ---- */
+
+enum moving {
+	MOVING_NOT,
+	MOVING_DRAINS, /* it takes no datagram any more, and its time stands; what is being written is awaited
+			*/
+	MOVING_PACKED, /* it is in its luggage: nothing may change any more */
+};
+
+/* The device is another owner's. Whoever waits for it is told; it is freed by device_free_if_done. */
+void device_forget(struct device *d);
+/* Something that it waited for is over: if it drains, it may be done soon. */
+void device_rested(struct device *d);
+/* Ends what the server gives, without a word. */
+void giving_deinit(struct lwm2m_server *s);
+
+/* ---- luggage.c ---- */
+
+/* Everything that lives in memory only. Operations without room are marked as left behind. */
+void luggage_pack(struct device *d, struct buffer *out);
+/* The session in it, made an association. False: there is none, or it cannot go on. */
+bool luggage_session(struct device *d, struct span luggage, struct address *peer);
+/* The rest, once the device is where it is. Its peer is frozen. */
+void luggage_unpack(struct device *d, struct span luggage);
+
+/* ---- remote.c: operations that are elsewhere ---- */
+
+/* Its caller waits for another node from now on; `op` has none any more. */
+void remote_add(struct operation *op);
+/* An operation that began here is back. False: nobody waits for it any more. */
+bool remote_return(struct operation *op, uint64_t ticket);
+void remote_cancel(struct lwm2m_server *s, uint64_t ticket);
+void remotes_deinit(struct lwm2m_server *s);
+
+/* ---- index.c ---- */
+
+struct index_changes {
+	struct store_index_change items[2];
+	uint8_t keys[2][LWM2M_CID_MAX];
+	size_t count;
+};
+/* What a write of `change` changes about how the device is found; `before` is its newest record without it.
+ */
+void index_note(struct device *d, const struct device_change *change, const struct blob *before,
+		struct index_changes *out);

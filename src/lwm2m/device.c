@@ -27,7 +27,7 @@ uint32_t device_hash(const struct lwm2m_server *s, struct span endpoint)
 }
 
 /* The hash that a registration id starts with. */
-static bool id_hash(struct span id, uint32_t *hash)
+bool device_id_hash(struct span id, uint32_t *hash)
 {
 	uint64_t bits = 0;
 
@@ -99,7 +99,7 @@ struct device *device_find_id(struct lwm2m_server *s, struct span id)
 {
 	uint32_t hash;
 
-	return id_hash(id, &hash) ? map_find(&s->devices, hash, match_id, &id) : NULL;
+	return device_id_hash(id, &hash) ? map_find(&s->devices, hash, match_id, &id) : NULL;
 }
 
 struct departed_key {
@@ -122,7 +122,7 @@ struct device *device_find_departed(struct lwm2m_server *s, struct span id, cons
 	struct departed_key key = {.mid = in->m->mid, .now_s = (uint32_t)(server_wall(s) / 1000)};
 	uint32_t hash;
 
-	if (!id_hash(id, &hash) || in->m->type != COAP_CON)
+	if (!device_id_hash(id, &hash) || in->m->type != COAP_CON)
 		return NULL;
 	key.hash = in->hash;
 	return map_find(&s->devices, hash, match_departed, &key);
@@ -141,11 +141,16 @@ static bool match_token(const void *item, const void *key)
 	return false;
 }
 
+bool token_is_observation(const struct coap_token *token)
+{
+	return token->len == TOKEN_LEN && token->bytes[4] & TOKEN_OBSERVATION;
+}
+
 struct device *device_find_token(struct lwm2m_server *s, const struct coap_token *token)
 {
 	struct reader r = reader_of(span_of(token->bytes, token->len));
 
-	if (token->len != TOKEN_LEN || !(token->bytes[4] & TOKEN_OBSERVATION))
+	if (!token_is_observation(token))
 		return NULL;
 	return map_find(&s->devices, reader_u32(&r), match_token, token);
 }
@@ -269,6 +274,7 @@ void device_free(struct device *d)
 
 void device_free_if_done(struct device *d)
 {
+	device_rested(d);
 	if (d->inflight == 0 && d->held == 0 && (d->forgotten || (!d->record && !timer_is_set(&d->timer))))
 		device_free(d);
 }
@@ -278,6 +284,8 @@ int device_locate(struct device *d, const struct address *address)
 	struct lwm2m_server *s = d->server;
 	struct device *other;
 
+	if (d->forgotten)
+		return -1;
 	if (d->located && address_equal(&d->peer.address, address))
 		return 0;
 	other = device_find_address(s, address);

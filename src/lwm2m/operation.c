@@ -35,8 +35,6 @@ static const struct message_def messages[] = {
 	[LWM2M_CANCEL_COMPOSITE] = {COAP_FETCH, COAP_CONTENT},
 };
 
-static coap_done operation_done;
-
 bool operation_is_observe(const struct operation *op)
 {
 	return op->kind == LWM2M_OBSERVE || op->kind == LWM2M_OBSERVE_COMPOSITE;
@@ -52,7 +50,7 @@ bool operation_is_cancel(const struct operation *op)
 struct operation *operation_new(struct device *d, enum lwm2m_operation kind, lwm2m_done *done, void *ctx)
 {
 	struct lwm2m_server *s = d->server;
-	struct operation *op = pool_take(&s->operations);
+	struct operation *op = d->forgotten ? NULL : pool_take(&s->operations);
 
 	if (!op)
 		return NULL;
@@ -108,12 +106,14 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 	struct lwm2m_server *s = op->device->server;
 	lwm2m_done *done = op->done;
 	void *ctx = op->ctx;
+	const struct lwm2m_origin origin = op->origin;
 	struct operation kept = {.in.body = op->in.body,
 				 .payload = op->payload}; /* the answer may point into them */
 
 	/* While its effect is being written nothing is acknowledged: the device asks again, and finds it
 	 * stored or not. */
-	if (op->ack_due && !op->effect && answer->outcome != LWM2M_NOT_STORED) {
+	if (op->ack_due && !op->effect && answer->outcome != LWM2M_NOT_STORED &&
+	    answer->outcome != LWM2M_UNKNOWN) {
 		coap_ack(&s->coap, &op->ack_to, op->ack_mid);
 		coap_note_acked(&op->device->peer, op->ack_mid, server_now(s));
 	}
@@ -124,6 +124,8 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 		s->stats.request_timeouts++;
 	if (done)
 		done(ctx, answer);
+	else if (origin.ticket)
+		s->host.answer(s->host.ctx, &origin, answer);
 	operation_release(&kept);
 }
 
@@ -464,8 +466,8 @@ static void response_came(struct operation *op, const struct coap_message *m)
 	}
 }
 
-static void operation_done(void *ctx, enum coap_outcome outcome, const struct coap_message *response,
-			   uint64_t now_ms)
+void operation_done(void *ctx, enum coap_outcome outcome, const struct coap_message *response,
+		    uint64_t now_ms)
 {
 	struct operation *op = ctx;
 

@@ -104,11 +104,18 @@ static void queue_free(struct queue *q)
 	free(q);
 }
 
+bool queue_rests(const struct device *d)
+{
+	return !d->queue || (!d->queue->calls && list_empty(&d->queue->endings));
+}
+
 void queue_settle(struct queue *q)
 {
 	struct lwm2m_server *s = q->server;
 	uint64_t wall_ms, at_ms = q->retry_ms ? q->retry_ms : UINT64_MAX;
 
+	if (q->device)
+		device_rested(q->device);
 	if (!q->device) {
 		if (!q->calls && list_empty(&q->endings))
 			queue_free(q);

@@ -489,6 +489,8 @@ void queue_look(struct queue *q)
 	struct lwm2m_server *s = q->server;
 	int err;
 
+	if (q->device->moving) /* it is looked at where it stays */
+		return;
 	q->looking = true;
 	q->look_failed = q->again = false;
 	q->device->queue_unknown = false;

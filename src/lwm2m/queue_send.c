@@ -20,7 +20,8 @@ static bool can_send(const struct queue *q)
 {
 	const struct device *d = q->device;
 
-	return device_is_registered(d) && device_is_awake(q->server, d) && !device_is_out_of_reach(d);
+	return !d->moving && device_is_registered(d) && device_is_awake(q->server, d) &&
+	       !device_is_out_of_reach(d);
 }
 
 /* ---- from what is stored to an operation ---- */
@@ -136,6 +137,7 @@ static void request_ended(void *ctx, const struct lwm2m_answer *answer)
 		break;
 	case LWM2M_TIMEOUT:
 	case LWM2M_CANCELLED:
+	case LWM2M_UNKNOWN:
 		unanswered(q);
 		break;
 	case LWM2M_NOT_STORED: /* an observation, which the device is asked for once more */
@@ -300,4 +302,45 @@ bool queue_step(struct queue *q)
 	queue_end(q, e, QUEUED_EXPIRED, NULL, "it waited for as long as it may", NULL);
 	queue_schedule(q);
 	return false;
+}
+
+/* ---- a request that is under way when its device moves ---- */
+
+bool queue_export(const struct operation *op, struct span *id, uint64_t *deadline_ms, struct span *body)
+{
+	const struct queue *q = op->device->queue;
+
+	if (op->purpose != PURPOSE_QUEUED || !q || q->op != op || !q->current)
+		return false;
+	*id = entry_id(q->current);
+	*deadline_ms = q->current->deadline_ms;
+	*body = blob_span(q->current->body);
+	return true;
+}
+
+int queue_import(struct operation *op, struct span id, uint64_t deadline_ms, struct span body)
+{
+	struct queue *q = queue_of(op->device);
+	struct entry *e = q && !q->current ? calloc(1, sizeof(*e)) : NULL;
+
+	if (!e)
+		return q && q->current ? -EEXIST : -ENOMEM;
+	e->body = blob_copy(body);
+	if (!e->body) {
+		entry_free(e);
+		return -ENOMEM;
+	}
+	e->size = body.len;
+	e->state = QUEUED_SENT;
+	e->deadline_ms = deadline_ms;
+	e->id_len = (uint8_t)id.len;
+	memcpy(e->id, id.data, id.len);
+	q->current = e;
+	q->op = op;
+	q->phase = QUEUE_SENT;
+	q->live++;
+	q->bytes += e->size;
+	op->done = request_ended;
+	op->ctx = q;
+	return 0;
 }

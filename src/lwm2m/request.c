@@ -291,6 +291,8 @@ int lwm2m_request(struct lwm2m_server *s, struct device *d, const struct lwm2m_r
 
 	if (err)
 		return err;
+	if (d->moving)
+		return refuse(LWM2M_REFUSED_MOVING, "the device is on its way to another node", error);
 	op = operation_new(d, r->operation, done, ctx);
 	if (!op)
 		return refuse(LWM2M_REFUSED_BUSY, "too many requests are in work", error);
@@ -321,6 +323,8 @@ void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket)
 
 	if (op)
 		operation_free(op);
+	else
+		remote_cancel(s, ticket);
 }
 
 /* ---- what only waits for a write ---- */
@@ -349,6 +353,8 @@ int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const str
 	size_t count;
 
 	(void)s;
+	if (d->moving)
+		return -EAGAIN;
 	paths_encode(paths, path_count, &list);
 	target.paths = buffer_span(&list);
 	if (list.failed || !find_target(d, &target, &o, &count)) {
@@ -364,9 +370,12 @@ int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const str
 
 int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, void *ctx)
 {
-	struct effect *e = start_effect(d, LWM2M_DELETE, done, ctx);
+	struct effect *e;
 
 	(void)s;
+	if (d->moving)
+		return -EAGAIN;
+	e = start_effect(d, LWM2M_DELETE, done, ctx);
 	if (!e)
 		return -ENOMEM;
 	device_end_registration(d, DEREGISTERED_BY_API, false, e);

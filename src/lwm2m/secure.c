@@ -57,6 +57,7 @@ struct unguarded {
 	struct address from, place;
 	bool secure;
 	uint64_t number;
+	bool fetched;
 	uint32_t hash;
 	size_t datagram_len, payload_len;
 	uint8_t bytes[]; /* the datagram, then the payload, which may have come in blocks before it */
@@ -74,6 +75,7 @@ static void guard_known(void *arg, enum lwm2m_guard guard)
 			      .datagram = span_of(u->bytes, u->datagram_len),
 			      .m = &m,
 			      .hash = u->hash,
+			      .fetched = u->fetched,
 			      .asked = true,
 			      .now_ms = server_now(s)};
 
@@ -81,7 +83,9 @@ static void guard_known(void *arg, enum lwm2m_guard guard)
 	/* Where it is not known the device asks again. */
 	if (guard != LWM2M_GUARD_UNKNOWN && coap_parse(in.datagram, &m) == COAP_PARSED) {
 		m.payload = span_of(u->bytes + u->datagram_len, u->payload_len);
-		if (guard == LWM2M_UNGUARDED)
+		if (incoming_is_elsewhere(s, &in))
+			; /* it moved meanwhile */
+		else if (guard == LWM2M_UNGUARDED)
 			register_handle(s, &in);
 		else
 			reply_refusal(s, &in, COAP_BAD_REQUEST, "this endpoint has a credential of its own");
@@ -108,6 +112,7 @@ bool register_waits(struct lwm2m_server *s, const struct incoming *in, struct sp
 				.place = in->place,
 				.secure = in->secure,
 				.number = in->number,
+				.fetched = in->fetched,
 				.hash = in->hash,
 				.datagram_len = in->datagram.len,
 				.payload_len = in->m->payload.len};
@@ -205,6 +210,20 @@ static void session_settled(struct effect *e, bool stored)
 	device_reissue(d);
 }
 
+/* Its device is not here. False, always: if the host finds it, this is called once more. */
+static bool session_is_wanted(struct lwm2m_server *s, const struct address *peer, struct span endpoint)
+{
+	const struct lwm2m_wanted w = {.by = LWM2M_BY_ENDPOINT,
+				       .endpoint = endpoint,
+				       .claim = endpoint,
+				       .from = peer,
+				       .secure = true};
+
+	if (s->host.fetch)
+		(void)s->host.fetch(s->host.ctx, &w);
+	return false;
+}
+
 void lwm2m_server_established(struct lwm2m_server *s, const struct address *peer, struct span endpoint)
 {
 	_cleanup_buffer_ struct buffer session = buffer_of(SESSION_SEALED_MAX);
@@ -213,7 +232,8 @@ void lwm2m_server_established(struct lwm2m_server *s, const struct address *peer
 	struct effect *e;
 
 	/* Who registered without security has to register with it. */
-	if (!d || !device_latest(d, &r) || !r.present || !r.secure)
+	if (d ? d->moving == MOVING_PACKED || !device_latest(d, &r) || !r.present || !r.secure
+	      : !session_is_wanted(s, peer, endpoint))
 		return;
 	e = effect_new(d, session_settled);
 	if (!e)
@@ -239,7 +259,7 @@ void lwm2m_server_spent(struct lwm2m_server *s, const struct address *peer)
 	struct registration r;
 	struct effect *e;
 
-	if (!d || !device_latest(d, &r))
+	if (!d || d->moving == MOVING_PACKED || !device_latest(d, &r))
 		return;
 	e = effect_new(d, renewal_settled);
 	if (!e)
@@ -255,12 +275,15 @@ static void nothing_settled(struct effect *e, bool stored)
 	(void)stored;
 }
 
-static void forget_session(struct device *d)
+void device_forget_session(struct device *d)
 {
 	struct registration r;
 	struct effect *e;
 
 	device_unlocate(d);
+	d->session_gone = d->moving == MOVING_PACKED;
+	if (d->session_gone)
+		return; /* whoever goes on with it has the session, or finds the same */
 	if (!device_latest(d, &r) || r.session.len == 0)
 		return;
 	e = effect_new(d, nothing_settled);
@@ -273,7 +296,7 @@ void lwm2m_server_closed(struct lwm2m_server *s, const struct address *peer)
 	struct device *d = device_find_address(s, peer);
 
 	if (d)
-		forget_session(d);
+		device_forget_session(d);
 }
 
 void lwm2m_server_revoke(struct lwm2m_server *s, struct span endpoint)
@@ -285,7 +308,7 @@ void lwm2m_server_revoke(struct lwm2m_server *s, struct span endpoint)
 	if (!d)
 		return;
 	peer = d->located ? d->peer.address : (struct address){0};
-	forget_session(d);
+	device_forget_session(d);
 	if (is_association(&peer))
 		security->drop(security->ctx, &peer, true);
 }

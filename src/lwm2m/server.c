@@ -61,6 +61,8 @@ struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const s
 	pool_init(&s->operations, sizeof(struct operation), config->requests_max);
 	arena_init(&s->arena, ARENA_MAX);
 	s->event_body = buffer_of(STORE_EVENT_MAX);
+	map_init(&s->remotes);
+	list_init(&s->giving);
 	queues_init(s);
 	return s;
 }
@@ -72,6 +74,8 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 
 	if (!s)
 		return NULL;
+	giving_deinit(s);
+	remotes_deinit(s);
 	while ((d = device_next(s, &cursor))) {
 		queue_detach(d);
 		free(d->record);
@@ -101,49 +105,6 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 	return NULL;
 }
 
-/* Where it is reached: by its session, if that can go on. */
-static int restore_peer(struct lwm2m_server *s, struct device *d, const struct registration *r)
-{
-	const struct lwm2m_security *security = s->host.security;
-	struct address peer = r->address;
-
-	if (!r->present)
-		return 0;
-	if (r->secure && (!security || r->session.len == 0 ||
-			  !security->restore(security->ctx, device_endpoint(d), r->session, d->hot.fence.gen,
-					     d->hot.mark, &peer)))
-		return 0;
-	return device_locate(d, &peer);
-}
-
-int lwm2m_server_restore(struct lwm2m_server *s, const struct store_device *stored)
-{
-	struct registration r;
-	struct device *d;
-
-	if (registration_decode(stored->record, &r) < 0)
-		return -EPROTO;
-	d = device_new(s, stored->key.endpoint);
-	if (!d)
-		return -ENOMEM;
-	d->hot = stored->hot;
-	d->number_stored = stored->hot.number;
-	device_set_record(d, blob_copy(stored->record));
-	if (!d->record) {
-		device_free(d);
-		return -ENOMEM;
-	}
-	d->peer.next_mid = (uint16_t)(stored->hot.fence.gen * 4096); /* architecture, rule 10 */
-	d->heard_s = (uint32_t)(stored->hot.seen_ms / 1000);
-	if (restore_peer(s, d, &r) < 0)
-		return -ENOMEM;
-	presence_restore(d);
-	queue_restore(d);
-	/* It may have tried to reach us while we were away. */
-	device_arm(d, s->config.lifetime_grace_ms);
-	return 0;
-}
-
 /* ---- requests of devices ---- */
 
 /* Options that a request to us may carry (RFC 7252, 5.4.1). */
@@ -159,8 +120,7 @@ static void reply_code(struct lwm2m_server *s, const struct incoming *in, uint8_
 	coap_reply_code(&s->coap, &to, code, NULL);
 }
 
-/* /rd/<id>: its second segment. */
-static bool location_id(const struct coap_message *m, struct span *id)
+bool request_location(const struct coap_message *m, struct span *id)
 {
 	const struct coap_option *first = coap_find(m, COAP_OPTION_URI_PATH);
 	const struct coap_option *second = first ? coap_find_next(m, first) : NULL;
@@ -182,7 +142,7 @@ static void dispatch(struct lwm2m_server *s, const struct incoming *in)
 		send_handle(s, in);
 	else if (coap_path_is(m, "/rd") || coap_path_is(m, "/dp"))
 		reply_code(s, in, COAP_METHOD_NOT_ALLOWED);
-	else if (!location_id(m, &id))
+	else if (!request_location(m, &id))
 		reply_code(s, in, COAP_NOT_FOUND);
 	else if (m->code == COAP_POST)
 		update_handle(s, in, id);
@@ -212,7 +172,7 @@ static struct device *claimed_device(struct lwm2m_server *s, const struct incomi
 {
 	struct span id;
 
-	if (location_id(in->m, &id))
+	if (request_location(in->m, &id))
 		return device_find_id(s, id);
 	if (!coap_path_is(in->m, "/rd"))
 		return device_find_address(s, in->from);
@@ -294,34 +254,60 @@ static void input(struct lwm2m_server *s, struct incoming *in, struct span sourc
 
 	in->now_ms = server_now(s);
 	in->m = &m;
+	if (datagram_is_elsewhere(s, in))
+		return;
 	kind = coap_input(&s->coap, in->from, in->datagram, in->now_ms, &m);
 	if (kind != COAP_INPUT_REQUEST && kind != COAP_INPUT_RESPONSE)
 		return;
 	in->hash = coap_dedup_hash(&s->config.hash_key, in->datagram, source);
+	if (incoming_is_elsewhere(s, in))
+		return;
 	if (kind == COAP_INPUT_REQUEST)
 		handle_request(s, in);
 	else
 		notification_handle(s, in);
 }
 
-void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, struct span datagram)
+static void input_plain(struct lwm2m_server *s, const struct address *from, struct span datagram,
+			bool fetched)
 {
-	struct incoming in = {.from = from, .datagram = datagram, .place = *from};
+	struct incoming in = {.from = from, .datagram = datagram, .place = *from, .fetched = fetched};
 
 	input(s, &in, span_of(from, sizeof(*from)));
 }
 
-void lwm2m_server_input_secure(struct lwm2m_server *s, const struct address *peer, uint64_t number,
-			       struct span datagram)
+static void input_secure(struct lwm2m_server *s, const struct address *peer, uint64_t number,
+			 struct span datagram, bool fetched)
 {
 	const struct lwm2m_security *security = s->host.security;
-	struct incoming in = {.from = peer, .datagram = datagram, .secure = true, .number = number};
+	struct incoming in = {
+		.from = peer, .datagram = datagram, .secure = true, .number = number, .fetched = fetched};
 	uint64_t session;
 
 	/* Message ids of another session say nothing: many devices count from the same one after each boot.
 	 */
 	if (security->place(security->ctx, peer, &in.place, &session))
 		input(s, &in, span_of(&session, sizeof(session)));
+}
+
+void lwm2m_server_input(struct lwm2m_server *s, const struct address *from, struct span datagram)
+{
+	input_plain(s, from, datagram, false);
+}
+
+void lwm2m_server_input_secure(struct lwm2m_server *s, const struct address *peer, uint64_t number,
+			       struct span datagram)
+{
+	input_secure(s, peer, number, datagram, false);
+}
+
+void lwm2m_server_input_asked(struct lwm2m_server *s, const struct address *from, bool secure,
+			      uint64_t number, struct span datagram)
+{
+	if (secure)
+		input_secure(s, from, number, datagram, true);
+	else
+		input_plain(s, from, datagram, true);
 }
 
 /* ---- the northbound view ---- */
@@ -357,6 +343,6 @@ void lwm2m_stats(const struct lwm2m_server *s, struct lwm2m_stats *out)
 {
 	*out = s->stats;
 	out->devices = s->registered;
-	out->requests_active = s->operations.used;
+	out->requests_active = s->operations.used + s->remotes.count;
 	out->coap = s->coap.stats;
 }

@@ -20,6 +20,7 @@
 
 struct lwm2m_server;
 struct device;
+enum { LWM2M_CID_MAX = 32 };
 
 /*
  * What is below CoAP where there is DTLS (dtls/endpoint.h). `peer` is the address of an association: it never
@@ -58,7 +59,53 @@ struct lwm2m_security {
 	void (*mismatch)(void *ctx, const struct address *peer, struct span endpoint);
 	/* What was saved after lwm2m_server_spent is stored. */
 	void (*renew)(void *ctx, const struct address *peer);
+
+	/* What a device that moves needs; NULL where none does (`give` and `take` are not called then). */
+
+	/* It opens no record any more, or does again (dtls_endpoint_hold). */
+	void (*hold)(void *ctx, const struct address *peer, bool held);
+	/* The session as another node goes on with it, sealed. It is held, and seals nothing any more, until
+	 * it is dropped or held no longer. Nothing: it is gone. */
+	void (*carry)(void *ctx, const struct address *peer, struct span endpoint, struct buffer *out);
+	/* Makes an association of what was carried here. False: it cannot go on like this. */
+	bool (*arrive)(void *ctx, struct span endpoint, struct span carried, struct address *peer);
+	/* By what the records of a saved session are found: its connection id (copied to `cid`, its length in
+	 * *len), or, with *len 0, the address of its peer. False: it cannot be read. */
+	bool (*locate)(void *ctx, struct span endpoint, struct span sealed, uint8_t cid[LWM2M_CID_MAX],
+		       size_t *len, struct address *peer);
 };
+
+/* ---- a device that is not here ---- */
+
+enum lwm2m_named {
+	LWM2M_BY_ENDPOINT, /* a Register, or a session that was made for it (`datagram` is empty then) */
+	LWM2M_BY_ID,	   /* Update, De-register: `name` is the registration id */
+	LWM2M_BY_TOKEN,	   /* a response or notification: `name` is the token */
+	LWM2M_BY_ADDRESS,  /* `from` is all that names it; never of a session */
+};
+
+/* What a datagram says of whose it is. Everything is borrowed for the call. */
+struct lwm2m_wanted {
+	enum lwm2m_named by;
+	struct span endpoint; /* BY_ENDPOINT; and of a device that is here, but is being given away */
+	bool leaving;	      /* ... as this one is */
+	uint32_t hash;	      /* BY_ID, BY_TOKEN: for store_find_hash */
+	struct span name;
+	struct span claim; /* endpoint that the sender's credential is for; empty: unknown, or not secure */
+	const struct address *from;
+	bool secure;	 /* `from` is an association, ... */
+	uint64_t number; /* ... and this the number of the record */
+	struct span datagram;
+};
+
+/* Where an operation began: its caller waits there. */
+struct lwm2m_origin {
+	uint32_t node;
+	uint64_t incarnation;
+	uint64_t ticket; /* 0: nobody waits */
+};
+
+struct lwm2m_answer;
 
 /* The queues of requests, as in store.h. `ctx` is the host's. */
 struct lwm2m_queue_store {
@@ -78,6 +125,16 @@ struct lwm2m_host {
 	uint64_t (*mono_ms)(void *ctx);	       /* the clock of `timers` */
 	const struct lwm2m_security *security; /* NULL: no DTLS */
 	const struct lwm2m_queue_store *queue; /* NULL: nothing is queued; a request is sent, or refused */
+	/*
+	 * A datagram names a device that is not here, or is leaving. True: the host has it now; it may copy
+	 * it, and give it to lwm2m_server_input_asked when it knows more (not from within), or forget it: the
+	 * device sends again. False: nobody knows more; it is answered as from a device that does not exist,
+	 * or dropped if the device is leaving. NULL: all devices are here.
+	 */
+	bool (*fetch)(void *ctx, const struct lwm2m_wanted *wanted);
+	/* An operation that came with its device is over (lwm2m_server_answered is where it goes). Everything
+	 * is borrowed for the call. NULL: no device comes. */
+	void (*answer)(void *ctx, const struct lwm2m_origin *origin, const struct lwm2m_answer *answer);
 };
 
 /* Requests to devices in queue mode (lwm2m.md, 1.7). */
@@ -99,6 +156,7 @@ struct lwm2m_config {
 	uint32_t awake_ms; /* a queue-mode device is awake for this long after its last message: 93000 */
 	size_t devices_max;
 	size_t requests_max; /* northbound requests in work, all devices together */
+	bool index; /* writes say by which address or connection id a device is found (for a cluster) */
 	struct lwm2m_queue_config queue;
 	struct coap_params coap;
 	struct siphash_key hash_key; /* store_hash_key */
@@ -174,6 +232,7 @@ enum lwm2m_outcome {
 	LWM2M_NOT_STORED, /* the device answered, but its effect (an observation) could not be stored; or the
 			     request could not be queued */
 	LWM2M_QUEUED,	  /* it waits until the device wakes: `request_id`; its end is an event */
+	LWM2M_UNKNOWN,	  /* it may have been done or not: the node that had the request is gone */
 };
 
 struct lwm2m_answer {
@@ -221,6 +280,7 @@ enum lwm2m_refusal {
 	LWM2M_REFUSED_NO_OBSERVATION = 6, /* Cancel: there is none on this path */
 	LWM2M_REFUSED_LIMIT = 7,	  /* Observe: the device has REGISTRATION_OBSERVATIONS_MAX */
 	LWM2M_REFUSED_UNREACHABLE = 8,	  /* no DTLS session, which the device alone can begin */
+	LWM2M_REFUSED_MOVING = 9,	  /* the device is on its way to another node: ask there, or again */
 };
 /*
  * Starts a request. 0: `done` will be called; *ticket (not 0) names it for lwm2m_request_cancel. > 0: an enum
@@ -249,19 +309,107 @@ int lwm2m_queue_cancel(struct lwm2m_server *s, struct device *d, struct span id,
 /*
  * Forgets the observation on exactly this path (or, `path_count` > 0, the composite on exactly these paths in
  * this order; `path` is the root then); the next notification is answered with RST. `done` gets
- * LWM2M_ANSWERED (code 0) once that is stored, at once if there is none.
+ * LWM2M_ANSWERED (code 0) once that is stored, at once if there is none. -ENOMEM; -EAGAIN: the device is on
+ * its way to another node.
  */
 int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path,
 			     const struct path *paths, size_t path_count, lwm2m_done *done,
 			     void *ctx) NODISCARD;
-/* Removes the registration (not told to the device, which learns it by 4.04 at its next Update). */
+/* Removes the registration (not told to the device, which learns it by 4.04 at its next Update). Errors as
+ * above. */
 int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, void *ctx) NODISCARD;
+
+/* ---- devices that move between servers (architecture, rules 4, 6 and 10) ---- */
+
+/*
+ * The flow of a hand-over from A to B. A: lwm2m_server_give; the host writes what `ready` gets with
+ * store_hand_over, and sends the luggage to B; lwm2m_server_given. B: lwm2m_server_take with the device as it
+ * is stored now, and the luggage; then the datagram that made it move, by lwm2m_server_input_asked. Where A
+ * does not answer: B claims, and takes without luggage.
+ *
+ * None of these may be called from within `send`, `write`, `fetch` or a function of `security`.
+ */
+
+/* As lwm2m_server_input or _secure, of a datagram that `fetch` was asked about: it is not asked again. */
+void lwm2m_server_input_asked(struct lwm2m_server *s, const struct address *from, bool secure,
+			      uint64_t number, struct span datagram);
+/*
+ * Whether `stored` may be what is wanted, and the sender may speak for it: the id or token is in its record
+ * (a token of a request is in none, and is let pass), a plain datagram is of a device without security,
+ * another one of the device of its credential. It does not authenticate a plain datagram.
+ */
+bool lwm2m_wanted_is(const struct lwm2m_server *s, const struct lwm2m_wanted *wanted,
+		     const struct store_device *stored);
+
+enum { LWM2M_LUGGAGE_MAX = 900 * 1024 };
+/*
+ * `result` 0: `w` is the write that hands the device over, fenced and with the next number, to be done as it
+ * is; `luggage` is what lives in memory only. Both are borrowed for the call. From now on nothing of the
+ * device is sent, sealed or written here, until lwm2m_server_given. -ENOENT: it is gone meanwhile. -ENOMEM:
+ * it stays.
+ */
+typedef void lwm2m_ready_fn(void *ctx, int result, const struct store_write *w, struct span luggage);
+/*
+ * Gives a device away: takes no datagram of it any more, stops its time, and waits until what it writes is
+ * called back. Then `ready` is called, once, later. -ENOENT: it is not here, or not stored yet;
+ * -EALREADY; -ENOMEM: it goes on as if nothing had been asked.
+ */
+int lwm2m_server_give(struct lwm2m_server *s, struct span endpoint, lwm2m_ready_fn *ready,
+		      void *ctx) NODISCARD;
+enum lwm2m_given {
+	LWM2M_GONE, /* it is another node's, which has the luggage or will get it: those who asked here wait
+		       on */
+	LWM2M_KEPT, /* for certain it was not handed over: it goes on here */
+	LWM2M_LOST, /* nobody knows, or the luggage is lost: whoever owns it goes on from the store */
+};
+/* How it ended. Before `ready`, only KEPT makes sense, and ready is not called any more. Harmless if it is
+ * not being given. */
+void lwm2m_server_given(struct lwm2m_server *s, struct span endpoint, enum lwm2m_given how);
+/*
+ * The device is this server's now, as stored->hot.fence says; one that is here from before is forgotten. With
+ * luggage it goes on exactly; what of it cannot be read is left out. Without (empty) it goes on as after a
+ * restart. A tombstone (without a record): its next Register is written above it. -EPROTO: the record cannot
+ * be read; -EEXIST: it is here, and no older; -ENOMEM, -ENOSPC: too many devices.
+ */
+int lwm2m_server_take(struct lwm2m_server *s, const struct store_device *stored,
+		      struct span luggage) NODISCARD;
+/* Another node owns it, by this generation: one that is here by an older one is forgotten at once, without a
+ * word to the device. Whoever waits is told LWM2M_UNKNOWN. Harmless if it is not here. */
+void lwm2m_server_drop(struct lwm2m_server *s, struct span endpoint, uint32_t gen);
+/* Whether it is here, registered or not, and not being given away. */
+bool lwm2m_server_has(struct lwm2m_server *s, struct span endpoint);
+/* By which address it is reached: that of its association, or a plain one. False: it is not here, or by none.
+ */
+bool lwm2m_server_peer(struct lwm2m_server *s, struct span endpoint, struct address *peer);
+/* Walks over all that lwm2m_server_has, as lwm2m_next. False at the end; `endpoint` is valid until control
+ * returns to the loop. */
+bool lwm2m_server_walk(struct lwm2m_server *s, uint32_t *cursor, struct span *endpoint);
+/* Unix time at which somebody has to look at a stored device; 0: never. */
+uint64_t lwm2m_stored_expires_ms(const struct lwm2m_server *s, const struct store_device *stored);
+
+/* The answer to an operation that began here with this ticket, and left with its device. Ignored if nobody
+ * waits. */
+void lwm2m_server_answered(struct lwm2m_server *s, uint64_t ticket, const struct lwm2m_answer *answer);
+/* The node that has the operations of this device which began here is dead, or took it over without them:
+ * they end as LWM2M_UNKNOWN. */
+void lwm2m_server_abandoned(struct lwm2m_server *s, struct span endpoint);
+
+/* An answer as bytes. < 0: `out` is full. */
+int lwm2m_answer_encode(const struct lwm2m_answer *answer, struct buffer *out) NODISCARD;
+/* The answer borrows from `bytes`. -EPROTO: no answer. */
+int lwm2m_answer_decode(struct span bytes, struct lwm2m_answer *out) NODISCARD;
+
+/* By which key a plain device, or a session without connection id, is found under STORE_INDEX_ADDRESS: the
+ * same on every node. Returns the key, which lies in `key`. */
+enum { LWM2M_ADDRESS_KEY = 1 + 16 + 2 };
+struct span lwm2m_address_key(const struct address *a, uint8_t key[LWM2M_ADDRESS_KEY]);
 
 struct lwm2m_stats {
 	uint64_t registers, updates, deregisters, expiries, notifications, notifications_stale, duplicates,
 		unknown_tokens;
 	uint64_t sends, refused, not_stored, requests, request_timeouts;
 	uint64_t queued, queued_sent, queued_ended[QUEUED_STATES]; /* the last by their state */
+	uint64_t given, taken, dropped;				   /* devices that moved */
 	size_t devices, observations, requests_active;
 	struct coap_stats coap;
 };

@@ -177,7 +177,8 @@ static void note_failure(struct device *d, int result, const struct store_hot *f
 			timer_set(s->timers, &d->timer, server_now(s) + COAP_EXCHANGE_LIFETIME_MS,
 				  device_timer_fired);
 	} else if (result == STORE_REFUSED) {
-		d->forgotten = true;
+		if (!d->forgotten)
+			device_forget(d);
 	}
 	log_limited(s->log, result < 0 || d->forgotten ? LOG_ERROR : LOG_INFO, 10, "not-stored",
 		    "ep=%s result=%d cause=\"%s\"", log_quote(d->endpoint, d->endpoint_len, ep, sizeof(ep)),
@@ -248,19 +249,31 @@ static int next_hot(struct device *d, struct effect *e, struct store_hot *hot)
 	return index;
 }
 
-static uint64_t record_expires(const struct device *d, const struct blob *record, uint64_t seen_ms)
+static uint64_t record_expires(const struct lwm2m_server *s, struct span record, uint64_t seen_ms)
 {
 	struct registration r;
 
-	if (!record || registration_decode(blob_span(record), &r) < 0 || r.lifetime_s == 0)
+	if (record.len == 0 || registration_decode(record, &r) < 0 || r.lifetime_s == 0)
 		return 0;
-	return seen_ms + (uint64_t)r.lifetime_s * 1000 + d->server->config.lifetime_grace_ms;
+	return seen_ms + (uint64_t)r.lifetime_s * 1000 + s->config.lifetime_grace_ms;
 }
 
-static int submit(struct device *d, const struct device_change *c, struct effect *e)
+uint64_t lwm2m_stored_expires_ms(const struct lwm2m_server *s, const struct store_device *stored)
+{
+	return record_expires(s, stored->record, stored->hot.seen_ms);
+}
+
+uint64_t device_expires(const struct device *d, const struct blob *record, uint64_t seen_ms)
+{
+	return record_expires(d->server, blob_span(record), seen_ms);
+}
+
+static int submit(struct device *d, const struct device_change *c, const struct blob *before,
+		  struct effect *e)
 {
 	struct lwm2m_server *s = d->server;
 	struct buffer *body = &s->event_body;
+	struct index_changes index;
 	struct store_hot hot;
 	struct store_write w = {
 		.key = {STORE_MANAGEMENT, device_endpoint(d)},
@@ -268,7 +281,7 @@ static int submit(struct device *d, const struct device_change *c, struct effect
 		.change = c->change,
 		.record = blob_span(c->record),
 		.patient = c->patient,
-		.expires_ms = record_expires(d, c->record, c->seen_ms ? c->seen_ms : d->hot.seen_ms),
+		.expires_ms = device_expires(d, c->record, c->seen_ms ? c->seen_ms : d->hot.seen_ms),
 	};
 
 	if (c->event) {
@@ -279,6 +292,9 @@ static int submit(struct device *d, const struct device_change *c, struct effect
 		w.event = (uint8_t)c->event->type;
 		w.event_body = buffer_span(body);
 	}
+	index_note(d, c, before, &index);
+	w.index = index.items;
+	w.index_count = index.count;
 	w.dedup_index = next_hot(d, e, &hot);
 	return s->host.write(s->host.ctx, &w, written, e);
 }
@@ -288,6 +304,8 @@ void device_write(struct device *d, const struct device_change *c, struct effect
 	const struct blob *before = d->latest;
 	int err;
 
+	/* Somebody else may be going on with it already. */
+	assert(d->moving != MOVING_PACKED);
 	e->change = c->change;
 	e->record = c->record;
 	e->seen_ms = c->seen_ms;
@@ -299,7 +317,7 @@ void device_write(struct device *d, const struct device_change *c, struct effect
 	if (e->mark)
 		d->latest = e->mark;
 	d->inflight++;
-	err = submit(d, c, e);
+	err = submit(d, c, before ? before : d->record, e);
 	if (err == 0)
 		return;
 	d->inflight--;

@@ -532,8 +532,12 @@ void world_init(struct world *w, uint64_t seed)
 void world_start(struct world *w)
 {
 	static const struct lwm2m_queue_store queue = {host_add, host_set, host_list};
-	const struct lwm2m_host host = {
-		w, host_send, host_write, host_wall, host_mono, NULL, w->no_queue ? NULL : &queue};
+	const struct lwm2m_host host = {.ctx = w,
+					.send = host_send,
+					.write = host_write,
+					.wall_ms = host_wall,
+					.mono_ms = host_mono,
+					.queue = w->no_queue ? NULL : &queue};
 
 	w->config.fence.incarnation++;
 	w->server = must(lwm2m_server_new(&w->config, &host, w->registry, &w->timers, &w->random, NULL));

@@ -33,6 +33,13 @@ struct bench_write {
 	uint8_t event;
 	uint8_t event_body[2048];
 	size_t event_len;
+	struct {
+		enum store_index kind;
+		bool remove;
+		uint8_t key[LWM2M_CID_MAX];
+		size_t len;
+	} index[2];
+	size_t index_count;
 	store_written_fn *done;
 	void *ctx;
 };
@@ -75,6 +82,11 @@ struct bench {
 	struct lwm2m_config config;
 	uint64_t mono, wall;
 	const struct lwm2m_security *security; /* NULL: none */
+	/* Of the host of a cluster; NULL: none. */
+	bool (*fetch)(void *ctx, const struct lwm2m_wanted *wanted);
+	void (*answer_origin)(void *ctx, const struct lwm2m_origin *origin,
+			      const struct lwm2m_answer *answer);
+	void *cluster;
 	struct address peer;
 	uint64_t record_number; /* not 0: `peer` is an association, and the next record has this number */
 	struct bench_datagram sent[BENCH_SENT];
@@ -134,6 +146,15 @@ static inline int bench_store_write(void *ctx, const struct store_write *w, stor
 	to->event_len = w->event_body.len;
 	if (w->event_body.len)
 		memcpy(to->event_body, w->event_body.data, w->event_body.len);
+	assert_in_range(w->index_count, 0, ARRAY_SIZE(to->index));
+	to->index_count = w->index_count;
+	for (size_t i = 0; i < w->index_count; i++) {
+		to->index[i].kind = w->index[i].kind;
+		to->index[i].remove = w->index[i].remove;
+		to->index[i].len = w->index[i].key.len;
+		assert_in_range(w->index[i].key.len, 1, LWM2M_CID_MAX);
+		memcpy(to->index[i].key, w->index[i].key.data, w->index[i].key.len);
+	}
 	to->done = done;
 	to->ctx = done_ctx;
 	return 0;
@@ -235,8 +256,15 @@ static inline void bench_start(struct bench *b)
 {
 	static const struct lwm2m_queue_store queue = {bench_request_add, bench_request_set,
 						       bench_request_list};
-	const struct lwm2m_host host = {b,	     bench_send, bench_store_write, bench_wall, bench_mono,
-					b->security, &queue};
+	const struct lwm2m_host host = {.ctx = b,
+					.send = bench_send,
+					.write = bench_store_write,
+					.wall_ms = bench_wall,
+					.mono_ms = bench_mono,
+					.security = b->security,
+					.queue = &queue,
+					.fetch = b->fetch,
+					.answer = b->answer_origin};
 
 	b->config.fence.incarnation++;
 	b->server = lwm2m_server_new(&b->config, &host, b->registry, &b->timers, &b->random, NULL);

@@ -184,12 +184,14 @@ static void what_is_held_is_not_opened(void **state)
 	struct device *d = device_new(w, 0, "id", key);
 	uint8_t bytes[DTLS_CARRIED_MAX];
 	struct writer out = writer_of(bytes, sizeof(bytes));
+	struct packet_kept old;
 	unsigned inputs;
 	uint64_t top;
 
 	(void)state;
 	connect_now(w, d);
 	assert_talks(w, d, "before");
+	old = w->last;
 	inputs = w->inputs;
 	top = dtls_client_session(d->client)->read_top;
 	w->echo = false;
@@ -200,6 +202,9 @@ static void what_is_held_is_not_opened(void **state)
 	assert_int_equal(w->inputs, inputs);
 	assert_int_equal(w->unknown, 1);
 	assert_int_equal(w->unknown_cid_len, DTLS_CID_OWN);
+	/* Who is asked for it can tell whether this is the device, and not a copy of what it sent before. */
+	assert_true(dtls_endpoint_is_news(w->endpoint, &w->association, span_of(w->last.bytes, w->last.len)));
+	assert_false(dtls_endpoint_is_news(w->endpoint, &w->association, span_of(old.bytes, old.len)));
 	/* An answer to what came before it may still be given ... */
 	assert_true(dtls_endpoint_send(w->endpoint, &w->association, span_str("answer")));
 	pump(w);

@@ -157,9 +157,17 @@ static struct bench *secure_bench(struct layer *l)
 	struct bench *b = bench_new();
 
 	*l = (struct layer){0};
-	l->security = (struct lwm2m_security){
-		l,	    layer_guard, layer_claim,	layer_place,	layer_bind, layer_unbind,
-		layer_drop, layer_save,	 layer_restore, layer_mismatch, layer_renew};
+	l->security = (struct lwm2m_security){.ctx = l,
+					      .guard = layer_guard,
+					      .claim = layer_claim,
+					      .place = layer_place,
+					      .bind = layer_bind,
+					      .unbind = layer_unbind,
+					      .drop = layer_drop,
+					      .save = layer_save,
+					      .restore = layer_restore,
+					      .mismatch = layer_mismatch,
+					      .renew = layer_renew};
 	b->security = &l->security;
 	bench_restart(b);
 	return b;

@@ -382,12 +382,15 @@ int net_tls_session_handshake(struct net_tls_session *t, char words[NET_TLS_WORD
 int net_tls_session_receive(struct net_tls_session *t, void *data, size_t size, size_t *got,
 			    char words[NET_TLS_WORDS])
 {
+	size_t before;
 	ssize_t r;
 
-	do
+	/* GnuTLS says "again" behind a ticket too, although what follows it may be there already. */
+	do {
+		before = t->in.len;
 		r = gnutls_record_recv(t->session, data, size);
-	while (r < 0 && r != GNUTLS_E_AGAIN && r != GNUTLS_E_REHANDSHAKE &&
-	       gnutls_error_is_fatal((int)r) == 0);
+	} while (r < 0 && r != GNUTLS_E_REHANDSHAKE && gnutls_error_is_fatal((int)r) == 0 &&
+		 (r != GNUTLS_E_AGAIN || (t->in.len && t->in.len < before)));
 	if (r > 0) {
 		*got = (size_t)r;
 		return 0;

@@ -105,6 +105,7 @@ struct redis {
 	uv_idle_t turn;
 	bool batch;	   /* something was sent in this turn */
 	bool unreplicated; /* ... that has to wait for a replica */
+	bool wait_again;   /* no replica had it yet */
 	bool opening;	   /* on a loop of its own, while store_open waits */
 	bool wants_incarnation;
 	int fatal;	   /* opening: why it cannot work */

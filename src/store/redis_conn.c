@@ -24,7 +24,7 @@ enum {
 	RETRY_MIN_MS = 50,
 	RETRY_MAX_MS = 3000,
 	REPLY_MAX = 256 << 20, /* bytes of one reply */
-	WAIT_MS = 1000,
+	WAIT_MS = 20, /* it keeps all behind it waiting too, so it is tried again instead of being long */
 };
 
 /* ---- what Redis says when it does not do a command ---- */
@@ -124,7 +124,7 @@ static void on_wait(struct redis_call *c, int err, const struct redisReply *repl
 	/* Without any replica left only durability `replica` insists on one. */
 	if (!there_are && (r->replicas || r->options.durability == STORE_REPLICA)) {
 		log_limited(r->log, LOG_WARN, 2, "store-not-replicated", "replicas=%u", r->replicas);
-		send_wait(r);
+		r->wait_again = true;
 		return;
 	}
 	done = r->held;
@@ -140,7 +140,8 @@ static void on_wait(struct redis_call *c, int err, const struct redisReply *repl
 	}
 }
 
-/* A replica has what was sent before, or the time is over. Calls behind it on this connection wait too. */
+/* Asks whether a replica has what was sent before. The server answers nothing else on this connection until
+ * one has, or the time is over. */
 static void send_wait(struct redis *r)
 {
 	struct redis_call *c = redis_call_new(r, sizeof(*c), on_wait);
@@ -294,6 +295,7 @@ static void on_closed(void *ctx, int err, const char *words)
 	redis_calls_prepend(&r->waiting, &kept);
 	r->setup_left = 0;
 	r->beat_open = false;
+	r->wait_again = false;
 	if (!r->silent_since_ms)
 		r->silent_since_ms = now;
 	if (r->state == REDIS_STOPPED) {
@@ -435,6 +437,10 @@ static void on_tick(uv_timer_t *timer)
 		r->silent_since_ms = r->beat_ms;
 	if ((r->state == REDIS_UP ? r->beat_open : r->state == REDIS_SETUP) && now - r->beat_ms >= DEAD_MS)
 		redis_conn_fail(r, -ETIMEDOUT, "no answer");
+	if (r->state == REDIS_UP && r->wait_again) {
+		r->wait_again = false;
+		send_wait(r);
+	}
 	expire(r, now);
 	if (r->state == REDIS_UP && !r->opening && !r->closing)
 		redis_trim(r);

@@ -5,6 +5,7 @@
 
 #include "server.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -142,4 +143,16 @@ const char *key_of(struct fixture *f, char letter, char *out, size_t size)
 	snprintf(out, size, "%s", REDIS("KEYS", pattern));
 	assert_true(out[0] == 's' && !strchr(out, '\n'));
 	return out;
+}
+
+int free_port(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	close(fd);
+	return ntohs(a.sin_port);
 }

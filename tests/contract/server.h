@@ -17,6 +17,8 @@ const char *server_command(const struct place *p, char *out, size_t size, const 
 /* A second node of the same store, on the loop of the first. */
 struct store *second_node(struct fixture *f, uint32_t node);
 void close_node(struct fixture *f, struct store *s);
+/* A TCP port that is free now. */
+int free_port(void);
 /* Runs the loop for so long. */
 void run_for(struct fixture *f, unsigned ms);
 /* A key of the store by its first letter behind the braces; there has to be one. */

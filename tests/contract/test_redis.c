@@ -484,6 +484,47 @@ static void urls_and_passwords(void **state)
 	assert_string_equal(REDIS("-a", "top", "--no-auth-warning", "-n", "3", "KEYS", "shoal:*"), "");
 }
 
+static void a_connection_by_tls_is_to_whom_it_should_be(void **state)
+{
+	struct fixture *f = *state;
+	char certificate[300], key[300], command[1200], port[8];
+	struct store_hot hot;
+
+	fixture_close(f);
+	server_stop(&f->place);
+	snprintf(certificate, sizeof(certificate), "%s/cert.pem", f->place.directory);
+	snprintf(key, sizeof(key), "%s/key.pem", f->place.directory);
+	snprintf(command, sizeof(command),
+		 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "
+		 "/CN=localhost "
+		 "-addext subjectAltName=DNS:localhost -keyout %s -out %s 2>/dev/null",
+		 key, certificate);
+	assert_int_equal(system(command), 0);
+	snprintf(port, sizeof(port), "%d", free_port());
+	server_start(&f->place,
+		     (const char *const[]){"--tls-port", port, "--bind", "127.0.0.1", "--tls-cert-file",
+					   certificate, "--tls-key-file", key, "--tls-ca-cert-file",
+					   certificate, "--tls-auth-clients", "no", NULL});
+	snprintf(f->place.url, sizeof(f->place.url), "rediss://localhost:%s", port);
+	/* Nobody whom the system trusts. */
+	assert_true(fixture_try_open(f) < 0);
+	f->options.ca_file = "/nonexistent";
+	assert_int_equal(fixture_try_open(f), -ENOENT);
+	f->options.ca_file = certificate;
+	fixture_open(f);
+	hot = fresh_hot(f);
+	put(f, "a", &hot, "record", "event");
+	assert_string_equal(find_now(f, device_key("a"))->record, "record");
+	assert_int_equal(events_now(f, (struct store_cursor){0}, 10)->count, 1);
+	fixture_close(f);
+	/* Another name than that of the certificate. */
+	snprintf(f->place.url, sizeof(f->place.url), "rediss://127.0.0.1:%s", port);
+	assert_true(fixture_try_open(f) < 0);
+	f->options.ca_file = NULL;
+	snprintf(f->place.url, sizeof(f->place.url), "redis+unix://%s/redis.sock", f->place.directory);
+	fixture_open(f);
+}
+
 /* ---- commands ---- */
 
 /* All that scripts and calls use, each in Redis 7.0 and Valkey. docs/store.md has them too. */
@@ -561,6 +602,7 @@ int main(void)
 		REDIS_TEST(a_device_that_is_damaged_is_said_to_be),
 		REDIS_TEST(servers_that_cannot_keep_promises_are_refused),
 		REDIS_TEST(urls_and_passwords),
+		REDIS_TEST(a_connection_by_tls_is_to_whom_it_should_be),
 	};
 
 	struct CMUnitTest all[64];

@@ -7,6 +7,8 @@
 #include "server.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- more than one node ---- */
@@ -450,6 +452,74 @@ static void groups_get_what_is_old_unless_there_is_too_much(void **state)
 	assert_true(e->count > 0 && e->count < 120);
 }
 
+/* ---- replicas ---- */
+
+static void start_replica(struct fixture *f, struct place *replica, const char *port)
+{
+	snprintf(replica->directory, sizeof(replica->directory), "%.200s/replica", f->place.directory);
+	assert_int_equal(mkdir(replica->directory, 0700), 0);
+	server_start(replica, (const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
+}
+
+static void what_has_to_be_replicated_waits_for_a_replica(void **state)
+{
+	struct fixture *f = *state;
+	struct place replica = {0};
+	struct store_hot hot;
+	struct store_write w = {.key = device_key("a"), .hot = &hot, .dedup_index = -1};
+	static struct found claim;
+	struct wrote out;
+	char port[8];
+
+	fixture_close(f);
+	server_stop(&f->place);
+	snprintf(port, sizeof(port), "%d", free_port());
+	server_start(&f->place, (const char *const[]){"--port", port, "--bind", "127.0.0.1",
+						      "--repl-diskless-sync-delay", "0", NULL});
+	f->options.durability = STORE_REPLICA;
+	fixture_open(f);
+	hot = fresh_hot(f);
+	next_hot(&hot, 0);
+	w.change = STORE_RECORD_PUT;
+	write_later(f, &w, &out);
+	run_for(f, 300);
+	assert_false(out.done);
+	/* Look-ups do not wait; and they see what is there. */
+	assert_int_equal(find_now(f, device_key("a"))->hot.number, 1);
+	assert_false(out.done);
+	start_replica(f, &replica, port);
+	wait_for(f, &out.done);
+	assert_int_equal(out.written.result, STORE_DONE);
+	fixture_close(f);
+	/* Otherwise only a change of owner does, as long as there is one. */
+	f->options.durability = STORE_LOCAL;
+	fixture_open(f);
+	hot.fence.gen = 1;
+	assert_int_equal(kill(replica.server, SIGSTOP), 0);
+	next_hot(&hot, 0);
+	assert_int_equal(write_now(f, &w).written.result, STORE_DONE);
+	claim_later(f, device_key("a"), &hot.fence, &claim);
+	run_for(f, 400);
+	assert_false(claim.done);
+	assert_int_equal(find_now(f, device_key("a"))->hot.fence.gen, 2);
+	assert_int_equal(kill(replica.server, SIGCONT), 0);
+	wait_for(f, &claim.done);
+	assert_int_equal(claim.result, STORE_DONE);
+	/* Without a replica there is nothing to wait for. */
+	assert_int_equal(kill(replica.server, SIGSTOP), 0);
+	hot.fence = claim.hot.fence;
+	claim_later(f, device_key("a"), &hot.fence, &claim);
+	run_for(f, 200);
+	assert_false(claim.done);
+	server_stop(&replica);
+	wait_for(f, &claim.done);
+	assert_int_equal(claim.result, STORE_DONE);
+	fixture_close(f);
+	server_stop(&f->place);
+	server_start(&f->place, NULL);
+	fixture_open(f);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(of_claims_of_two_nodes_one_wins),
 	cmocka_unit_test(a_lease_is_held_by_one_incarnation),
@@ -459,6 +529,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_update_moves_the_time),
 	cmocka_unit_test(nodes_read_one_order_without_a_gap),
 	cmocka_unit_test(events_of_other_nodes_are_noticed),
+	cmocka_unit_test(what_has_to_be_replicated_waits_for_a_replica),
 	cmocka_unit_test(groups_get_what_is_old_unless_there_is_too_much),
 };
 

@@ -328,9 +328,8 @@ static void block_end(struct buffer *out, struct store_cursor id)
 	buffer_printf(out, "\r\nid: %s\r\n\r\n", event_id_format(id, text));
 }
 
-static void replaced_block(struct buffer *out, const struct lwm2m_event *e, struct store_cursor id)
+static void replaced_json(struct json *json, const struct lwm2m_event *e)
 {
-	struct json json = json_to(out);
 	struct registration_view view = {
 		.endpoint = e->endpoint,
 		.registration = &e->previous,
@@ -338,11 +337,31 @@ static void replaced_block(struct buffer *out, const struct lwm2m_event *e, stru
 		.awake = true,
 		.reason = deregistration_reason(DEREGISTERED_REPLACED),
 	};
+
+	registration_json(json, &view);
+}
+
+static void replaced_block(struct buffer *out, const struct lwm2m_event *e, struct store_cursor id)
+{
+	struct json json = json_to(out);
 	char text[EVENT_ID_TEXT];
 
 	block_begin(out, event_types[EVENT_DEREGISTERED].name);
-	registration_json(&json, &view);
+	replaced_json(&json, e);
 	buffer_printf(out, "\r\nid: %s" FIRST_HALF "\r\n\r\n", event_id_format(id, text));
+}
+
+static int decode(const struct store_event *event, struct arena *arena, struct lwm2m_event *out)
+{
+	if (event->type >= ARRAY_SIZE(event_types) || !event_types[event->type].data)
+		return -EPROTO;
+	arena_reset(arena);
+	return lwm2m_event_decode(event->type, event->key.endpoint, event->body, out);
+}
+
+static bool has_first_half(const struct lwm2m_event *e)
+{
+	return e->type == EVENT_REGISTERED && e->replaces;
 }
 
 int event_block(struct buffer *out, const struct registry *registry, const struct store_event *event,
@@ -352,20 +371,34 @@ int event_block(struct buffer *out, const struct registry *registry, const struc
 	struct json json = json_to(out);
 	struct lwm2m_event decoded;
 	struct rendering rendering = {&json, registry, &decoded, event->time_ms, arena};
-	int r;
+	int r = decode(event, arena, &decoded);
 
-	if (event->type >= ARRAY_SIZE(event_types) || !event_types[event->type].data)
-		return -EPROTO;
-	r = lwm2m_event_decode(event->type, event->key.endpoint, event->body, &decoded);
 	if (r < 0)
 		return r;
-	arena_reset(arena);
-	if (decoded.type == EVENT_REGISTERED && decoded.replaces)
+	if (has_first_half(&decoded))
 		replaced_block(out, &decoded, id);
 	block_begin(out, event_types[event->type].name);
 	event_types[event->type].data(&rendering);
 	block_end(out, id);
 	return out->failed ? -ENOMEM : 0;
+}
+
+int event_text(struct buffer *json, struct buffer *replaced, const char **name,
+	       const struct registry *registry, const struct store_event *event, struct arena *arena)
+{
+	struct json out = json_to(json), before = json_to(replaced);
+	struct lwm2m_event decoded;
+	struct rendering rendering = {&out, registry, &decoded, event->time_ms, arena};
+	int r = decode(event, arena, &decoded);
+
+	if (event->type < ARRAY_SIZE(event_types) && event_types[event->type].name)
+		*name = event_types[event->type].name;
+	if (r < 0)
+		return r;
+	if (has_first_half(&decoded))
+		replaced_json(&before, &decoded);
+	event_types[event->type].data(&rendering);
+	return json->failed || replaced->failed ? -ENOMEM : 0;
 }
 
 static void json_member_id(struct json *j, const char *name, struct store_cursor at)

@@ -24,6 +24,14 @@ bool event_id_parse(struct span text, struct store_cursor *out);
  */
 int event_block(struct buffer *out, const struct registry *registry, const struct store_event *event,
 		struct arena *arena) NODISCARD;
+/*
+ * The same JSON for those who read the log by other means: of the event, and in `replaced` that of the
+ * DEREGISTRATION before it, if there is one. *name is a literal. Errors as above; *name is set whenever the
+ * type is known.
+ */
+int event_text(struct buffer *json, struct buffer *replaced, const char **name,
+	       const struct registry *registry, const struct store_event *event,
+	       struct arena *arena) NODISCARD;
 /* Events between these places are lost. */
 void event_gap_block(struct buffer *out, struct store_cursor from, struct store_cursor to);
 /* The last event of a stream that the server ends: go on from `from`. `reason`: "slow", "stopping". */

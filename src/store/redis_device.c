@@ -317,6 +317,18 @@ static void write_keys(struct redis_call *c, const struct store_write *w, struct
 	}
 }
 
+/* What others read of an event. They get the same id as readers over HTTP, of which the script makes the
+ * upper and the lower half, because it has no whole numbers of 64 bits. */
+static void arg_event_text(struct redis_call *call, const struct store_write *w, uint32_t partition)
+{
+	const struct store_event_text *t = w->event_text;
+
+	redis_arg_str(call, t->name);
+	redis_arg(call, t->json);
+	redis_arg(call, t->replaced);
+	redis_arg_uint(call, partition);
+}
+
 static void write_text(struct write_call *c, const struct store_write *w, const struct store_fence *to)
 {
 	static const char *const changes[] = {
@@ -338,6 +350,8 @@ static void write_text(struct write_call *c, const struct store_write *w, const 
 	redis_arg(call, w->change == STORE_RECORD_PUT ? w->record : (struct span){NULL, 0});
 	redis_arg_uint(call, c->place.hash);
 	redis_arg(call, w->key.endpoint);
+	if (w->event_text)
+		arg_event_text(call, w, c->place.partition);
 }
 
 static int send_write(struct write_call *c, const struct store_write *w)

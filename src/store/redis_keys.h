@@ -15,13 +15,13 @@
  * hash: a part small enough for Redis to hold it as one block {pN}x:R             zset     endpoints by the
  * time at which somebody has to look at the device {pN}q:R:ENDPOINT    hash     requests: id -> order (8),
  * state (1), deadline (8), body; '' -> next order (8), bytes of all (8) {pN}e               stream   events:
- * t type, d role and endpoint, b body, c how many came before, s how many bytes those were {pN}s string state
- * of the stream: ms (8) and seq (4) of the last id, count (8), bytes (8) {pN}m:KIND:NAME     string   a
- * document: version (8), ticket of its last put (16), body {pN}l:KIND          zset     names of documents,
- * all with score 0: in the order of their bytes {pN}v               counter  of versions i:KIND:KEY string
- * hint to a device: role (1), endpoint; with a time to live {meta}              hash     schema, hash-key,
- * partitions, buckets, incarnation {meta}leases        hash     node -> incarnation (8), until (8), body
- *   {meta}trimmed       string   the time (ms) before which events may be gone
+ * t type, d role and endpoint, b body, c how many came before, s how many bytes those were; for others: type,
+ * ep, time, id, json, replaced {pN}s string state of the stream: ms (8) and seq (4) of the last id, count
+ * (8), bytes (8) {pN}m:KIND:NAME     string   a document: version (8), ticket of its last put (16), body
+ * {pN}l:KIND          zset     names of documents, all with score 0: in the order of their bytes {pN}v
+ * counter  of versions i:KIND:KEY string hint to a device: role (1), endpoint; with a time to live {meta}
+ * hash     schema, hash-key, partitions, buckets, incarnation {meta}leases        hash     node ->
+ * incarnation (8), until (8), body {meta}trimmed       string   the time (ms) before which events may be gone
  *   {meta}trimming      string   there while a node looks for what to trim
  *
  * Numbers in values are big-endian.

@@ -127,8 +127,10 @@ static int check_write(const struct store_write *w)
 		return -EINVAL;
 	if (w->dedup_index < -1 || w->dedup_index >= COAP_DEDUP_ENTRIES)
 		return -EINVAL;
-	if (!w->event && w->event_body.len)
+	if (!w->event && (w->event_body.len || w->event_text))
 		return -EINVAL;
+	if (w->event_text && w->event_text->json.len + w->event_text->replaced.len > STORE_EVENT_TEXT_MAX)
+		return -EMSGSIZE;
 	return check_index_changes(w);
 }
 

@@ -166,6 +166,15 @@ struct store_index_change {
 	bool remove;	 /* only if it still points to this device */
 };
 
+/* An event as others read it who have nothing but the store: Redis keeps it beside the body, LMDB does not.
+ */
+struct store_event_text {
+	const char *name;     /* "NOTIFICATION" */
+	struct span json;     /* empty: it cannot be told */
+	struct span replaced; /* JSON of what comes before it under the same id, see event_json.h; or empty */
+};
+enum { STORE_EVENT_TEXT_MAX = 1 << 20 }; /* json and replaced together */
+
 struct store_write {
 	struct store_key key;
 	/*
@@ -180,6 +189,7 @@ struct store_write {
 	uint64_t expires_ms; /* Unix time at which somebody has to look at the device (0: never); with PUT */
 	uint8_t event;	     /* type of the event for the backends; 0: none. Meaning is lwm2m's */
 	struct span event_body;
+	const struct store_event_text *event_text; /* NULL: only the body is kept */
 	const struct store_index_change *index;
 	size_t index_count;
 	/* Nobody waits for it: it may wait itself, up to patience_ms, to share what writing costs. What is

@@ -56,7 +56,8 @@ if lost and dropped > 0 then
 	local ms = math.max(now, last_ms + 1)
 
 	redis.call('XADD', KEYS[1], string.format('%.0f-0', ms), 't', ARGV[4], 'd', '', 'b', body,
-		'c', string.format('%.0f', count), 's', string.format('%.0f', bytes))
-	redis.call('SET', KEYS[2], struct.pack('>I8I4I8I8', ms, 0, count + 1, bytes + #body + 64))
+		'c', string.format('%.0f', count), 's', string.format('%.0f', bytes), 'type', 'LOST', 'time',
+		string.format('%.0f', ms), 'json', string.format('{"from":%.0f,"to":%.0f}', time_of(first[1]), before))
+	redis.call('SET', KEYS[2], struct.pack('>I8I4I8I8', ms, 0, count + 1, bytes + #body + 160))
 end
 return dropped

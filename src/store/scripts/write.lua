@@ -8,7 +8,8 @@
 --       expiry index, queue of requests
 -- ARGV: floor, hot fields, change (0 keep, 1 put, 2 delete), places of the dedup ring where what is stored stays,
 --       new owner (node, incarnation; '' no hand-over), ttl of a tombstone, type of the event (0 none),
---       endpoint with role, body, record, hash, endpoint
+--       endpoint with role, body, record, hash, endpoint; where others are to read the event too: its name, JSON, JSON
+--       of what it replaces, partition
 -- Answers: result, now, number of the queue, ms and seq of the event, hot fields as stored (not if done; after a
 --       hand-over the new ones)
 
@@ -72,6 +73,19 @@ end
 
 local ms, seq = 0, 0
 
+-- The id that readers over HTTP know: ms, and (ms - EPOCH) << 22 | partition << 10 | seq in decimal digits (as
+-- redis_sequence has it), which doubles only hold in two halves.
+local function public_id()
+	local since = math.max(ms - 1577836800000, 0)
+	local low = since % 1000000 * 4194304 + ARGV[16] * 1024 + seq
+	local high = math.floor(since / 1000000) * 4194304 + math.floor(low / 1000000)
+
+	if high == 0 then
+		return string.format('%.0f-%.0f', ms, low)
+	end
+	return string.format('%.0f-%.0f%06.0f', ms, high, low % 1000000)
+end
+
 -- Ids are chosen here and not by the server, because a sequence has ten bits for what happens in one millisecond.
 local function add_event()
 	local state = redis.call('GET', KEYS[3])
@@ -87,10 +101,20 @@ local function add_event()
 	if seq > 1023 then
 		ms, seq = ms + 1, 0
 	end
-	redis.call('XADD', KEYS[2], string.format('%.0f-%d', ms, seq), 't', ARGV[7], 'd', ARGV[8], 'b', ARGV[9],
-		'c', string.format('%.0f', count), 's', string.format('%.0f', bytes))
-	redis.call('SET', KEYS[3],
-		struct.pack('>I8I4I8I8', ms, seq, count + 1, bytes + #ARGV[8] + #ARGV[9] + 64))
+
+	local id, size = string.format('%.0f-%d', ms, seq), #ARGV[8] + #ARGV[9] + 64
+	local before, bytes_before = string.format('%.0f', count), string.format('%.0f', bytes)
+
+	if ARGV[13] then
+		size = size + #ARGV[12] + #ARGV[13] + #ARGV[14] + #ARGV[15] + 96
+		redis.call('XADD', KEYS[2], id, 't', ARGV[7], 'd', ARGV[8], 'b', ARGV[9], 'c', before, 's',
+			bytes_before, 'type', ARGV[13], 'ep', ARGV[12], 'time', string.format('%.0f', ms), 'id', public_id(),
+			'json', ARGV[14], 'replaced', ARGV[15])
+	else
+		redis.call('XADD', KEYS[2], id, 't', ARGV[7], 'd', ARGV[8], 'b', ARGV[9], 'c', before, 's',
+			bytes_before)
+	end
+	redis.call('SET', KEYS[3], struct.pack('>I8I4I8I8', ms, seq, count + 1, bytes + size))
 end
 
 -- What is pending in the owner's memory belongs to another request: its place keeps what is stored there.

@@ -13,6 +13,7 @@
 #include "daemon/node.h"
 
 #include "base/clock.h"
+#include "daemon/backends.h"
 #include "daemon/models.h"
 #include "daemon/secrets.h"
 #include "daemon/secure.h"
@@ -56,6 +57,7 @@ struct node {
 	struct secure *secure; /* NULL: no DTLS */
 	struct lwm2m_server *server;
 	struct http *http;
+	struct backends *backends; /* NULL: none that talk through the store */
 	bool stopping;
 	int status;
 };
@@ -74,7 +76,10 @@ static void host_send(void *ctx, const struct address *to, struct span datagram)
 
 static int host_write(void *ctx, const struct store_write *w, store_written_fn *done, void *done_ctx)
 {
-	return store_write(((struct node *)ctx)->store, w, done, done_ctx);
+	struct node *n = ctx;
+
+	return n->backends ? backends_write(n->backends, w, done, done_ctx)
+			   : store_write(n->store, w, done, done_ctx);
 }
 
 static int host_request_add(void *ctx, struct store_key key, const struct store_request *r, size_t max,
@@ -328,6 +333,20 @@ static int start_server(struct node *n)
 	return store_scan(n->store, STORE_MANAGEMENT, restore_device, n);
 }
 
+static int open_backends(struct node *n)
+{
+	const struct backends_parts parts = {.settings = n->settings,
+					     .loop = &n->loop,
+					     .log = &n->log,
+					     .store = n->store,
+					     .registry = n->registry};
+	int err = backends_new(&parts, &n->backends);
+
+	if (err == -EINVAL)
+		n->status = 2;
+	return err;
+}
+
 static void transport_totals(void *ctx, struct http_transport_stats *total)
 {
 	struct node *n = ctx;
@@ -433,6 +452,16 @@ static void http_stopped(void *ctx)
 		store_closed(n);
 }
 
+static void backends_stopped(void *ctx)
+{
+	struct node *n = ctx;
+
+	if (n->http)
+		http_stop(n->http, http_stopped, n);
+	else
+		http_stopped(n);
+}
+
 static void node_stop(struct node *n)
 {
 	if (n->stopping)
@@ -440,10 +469,7 @@ static void node_stop(struct node *n)
 	n->stopping = true;
 	for (unsigned i = 0; i < n->listener_count; i++)
 		listener_stop(&n->listeners[i]);
-	if (n->http)
-		http_stop(n->http, http_stopped, n);
-	else
-		http_stopped(n);
+	backends_stop(n->backends, backends_stopped, n);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -529,9 +555,13 @@ static int start(struct node *n)
 	if (!err)
 		err = models_load(n->registry, n->settings->models_directory, n->store, &n->loop, &n->log);
 	if (!err)
+		err = open_backends(n);
+	if (!err)
 		err = start_server(n);
 	if (!err)
 		err = start_http(n);
+	if (!err && n->backends)
+		err = backends_serve(n->backends, n->http);
 	for (unsigned i = 0; !err && i < n->listener_count; i++)
 		err = listener_start(&n->listeners[i]);
 	if (!err)
@@ -569,6 +599,7 @@ int node_run(const struct daemon_settings *settings, const struct shared *shared
 	uv_run(&n->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&n->loop);
 	lwm2m_server_free(n->server);
+	backends_free(n->backends);
 	secure_free(n->secure);
 	credentials_free(n->credentials);
 	failures_free(n->failures);

@@ -22,6 +22,9 @@ static const char *const durabilities[] = {[STORE_DURABILITY_DEFAULT] = "auto",
 static const char *const log_levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
+static const char *const redis_events[] = {
+	[REDIS_EVENTS_AUTO] = "auto", [REDIS_EVENTS_COMPACT] = "compact", [REDIS_EVENTS_JSON] = "json", NULL};
+
 static const char *const require_token[] = {
 	[HTTP_TOKEN_AUTO] = "auto", [HTTP_TOKEN_YES] = "yes", [HTTP_TOKEN_NO] = "no", NULL};
 
@@ -260,6 +263,42 @@ static const struct setting settings[] = {
 	 "Under load, how long writes wait for others to share a commit with. Saves CPU and wear of the "
 	 "disk; "
 	 "devices get their answers that much later."},
+
+	{"redis", "events", 0, SETTING_CHOICE, AT(redis_events), .choices = redis_events, .fallback = "auto",
+	 .help = "What the streams of events in Redis hold. json: for each event what readers over HTTP get, "
+		 "for "
+		 "backends that read the streams themselves; it is written with the event, and costs about "
+		 "twice its "
+		 "memory. compact: only what shoal itself needs. auto: json if requests or leshan-channels "
+		 "are on."},
+	{"redis", "requests", 0, SETTING_BOOL, AT(redis_requests), .fallback = "no",
+	 .help = "Take requests of backends from the stream `requests` in Redis, and answer them by streams. "
+		 "Off "
+		 "unless it is wanted, because it is a second door to all devices."},
+	{"redis", "require-token", 0, SETTING_BOOL, AT(redis_require_token), .fallback = "yes",
+	 .help = "Whether each request in the stream needs a token (shoalctl token create). `no`: whoever "
+		 "may write "
+		 "to the stream controls all devices, so let ACLs of Redis say who that is."},
+	{"redis", "requests-max", 0, SETTING_UINT, AT(redis_requests_max), 100, 100000000, NULL, "100000",
+	 "NUMBER",
+	 "How many requests may wait in the stream. The oldest of more are refused, with an answer each."},
+	{"redis", "answers-max", 0, SETTING_UINT, AT(redis_answers_max), 100, 100000000, NULL, "10000",
+	 "NUMBER", "How many answers a stream of answers keeps, about."},
+	{"redis", "answers-ttl", 0, SETTING_DURATION, AT(redis_answers_ttl_ms), 1 SECONDS, 365 DAYS, NULL,
+	 "1h", "TIME", "How long a stream of answers stays after the last one was added."},
+	{"redis", "tickets-ttl", 0, SETTING_DURATION, AT(redis_tickets_ttl_ms), 1 SECONDS, 365 DAYS, NULL,
+	 "1h", "TIME",
+	 "How long an answer is known by its ticket: whoever sends the same ticket again gets it again, and "
+	 "nothing is "
+	 "executed."},
+	{"redis", "claim-after", 0, SETTING_DURATION, AT(redis_claim_ms), 1 SECONDS, 1 DAYS, NULL, "10s",
+	 "TIME", "A request whose node gives no sign of life for so long is taken over by another."},
+	{"redis", "leshan-channels", 0, SETTING_BOOL, AT(redis_leshan_channels), .fallback = "no",
+	 .help = "Serve the channels of Leshan's former cluster module (LESHAN_REQ, LESHAN_RESP, "
+		 "LESHAN_REG_NEW, "
+		 "LESHAN_REG_UP, LESHAN_REG_DEL) as they were, for backends that were written for them. They "
+		 "know no "
+		 "tokens."},
 
 	{"cluster", "listen", 0, SETTING_STRING, AT(cluster_listen), .fallback = "127.0.0.1:0",
 	 .placeholder = "ADDRESS",

@@ -4,6 +4,9 @@
 
 #include "base/settings.h"
 
+/* [redis] events. auto: JSON if backends talk through Redis. */
+enum { REDIS_EVENTS_AUTO, REDIS_EVENTS_COMPACT, REDIS_EVENTS_JSON };
+
 /* The settings of shoald. Strings are owned by the struct (settings_deinit). */
 struct daemon_settings {
 	bool help, version, print_settings, new_admin_token;
@@ -39,6 +42,10 @@ struct daemon_settings {
 	unsigned store_durability;
 	uint64_t store_size_max, journal_age_max_ms, journal_size_max, journal_tail_max, store_pending_max;
 	uint64_t commit_interval_ms;
+	unsigned redis_events;
+	bool redis_requests, redis_require_token, redis_leshan_channels;
+	uint64_t redis_requests_max, redis_answers_max, redis_answers_ttl_ms, redis_tickets_ttl_ms,
+		redis_claim_ms;
 	char *cluster_listen, *cluster_advertise;
 	uint64_t cluster_lease_ms, cluster_weight, cluster_lookups_per_s;
 

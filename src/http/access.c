@@ -89,23 +89,11 @@ static bool refuse_role(struct http_request *r, enum token_role needed)
 	return refuse(r, MHD_HTTP_FORBIDDEN, challenge, words);
 }
 
-bool access_check(struct http_request *r)
+/* With the token that was presented. */
+static bool check_token(struct http_request *r, struct span text, enum token_role needed)
 {
-	const struct http_config *config = &r->http->config;
-	enum token_role needed = access_role(r->match.route);
-	const struct token *token;
-	struct span text;
+	const struct token *token = tokens_check(r->http->config.tokens, text);
 
-	if (needed == TOKEN_NONE || !config->tokens)
-		return true;
-	if (!presented(r, &text)) {
-		if (!http_config_needs_token(config))
-			return true;
-		return refuse(r, MHD_HTTP_UNAUTHORIZED, "Bearer realm=\"shoal\"",
-			      "Unauthorized: this needs a token (Authorization: Bearer ...); shoalctl token "
-			      "create makes one");
-	}
-	token = tokens_check(config->tokens, text);
 	if (!token)
 		return refuse(r, MHD_HTTP_UNAUTHORIZED, "Bearer realm=\"shoal\", error=\"invalid_token\"",
 			      "Unauthorized: the token is not valid, or not any more");
@@ -113,6 +101,35 @@ bool access_check(struct http_request *r)
 		return refuse_role(r, needed);
 	memcpy(r->token_id, token->id, sizeof(r->token_id));
 	return true;
+}
+
+bool access_check(struct http_request *r)
+{
+	const struct http_config *config = &r->http->config;
+	enum token_role needed = access_role(r->match.route);
+	struct span text;
+
+	if (needed == TOKEN_NONE || !config->tokens)
+		return true;
+	if (presented(r, &text))
+		return check_token(r, text, needed);
+	if (!http_config_needs_token(config))
+		return true;
+	return refuse(r, MHD_HTTP_UNAUTHORIZED, "Bearer realm=\"shoal\"",
+		      "Unauthorized: this needs a token (Authorization: Bearer ...); shoalctl token "
+		      "create makes one");
+}
+
+bool access_check_token(struct http_request *r, struct span text, bool required)
+{
+	enum token_role needed = access_role(r->match.route);
+
+	if (needed == TOKEN_NONE || (!text.len && !required))
+		return true;
+	if (text.len && r->http->config.tokens)
+		return check_token(r, text, needed);
+	return refuse(r, MHD_HTTP_UNAUTHORIZED, "Bearer realm=\"shoal\"",
+		      "Unauthorized: this needs a token; shoalctl token create makes one");
 }
 
 void access_tick(struct http *h)

@@ -10,5 +10,7 @@
 enum token_role access_role(const struct route *route);
 /* False: the request is answered, 401 or 403. */
 bool access_check(struct http_request *r);
+/* The same for a request without headers. */
+bool access_check_token(struct http_request *r, struct span token, bool required);
 /* Ends the event streams whose token is revoked or has expired. */
 void access_tick(struct http *h);

@@ -117,6 +117,27 @@ uint16_t http_port(const struct http *h);
  * answered. */
 typedef void http_executed_fn(void *arg, struct span answer);
 void http_execute(struct http *h, struct span request, http_executed_fn *done, void *arg);
+
+/*
+ * A request for one device that came by another way than HTTP, in the words of the interface: executed like
+ * those, at the node that has the device. Borrowed for the call.
+ */
+struct http_submission {
+	const char *method;	/* "GET" */
+	struct span target;	/* "/api/clients/dev-1/3/0?timeout=5" */
+	struct span type, body; /* Content-Type, at most 127 bytes */
+	struct span token;	/* empty: none */
+	bool needs_token;
+	bool repeatable; /* it may be executed again if the node that had it died (architecture, rule 10) */
+};
+struct http_reply {
+	unsigned status;
+	struct span body; /* JSON if the status is 200, else words; or empty */
+};
+typedef void http_replied_fn(void *arg, const struct http_reply *reply);
+/* `done` once, perhaps within the call; at the latest in http_stop (503). */
+void http_submit(struct http *h, const struct http_submission *s, http_replied_fn *done, void *arg);
+
 /* Tells the open event streams of a device that could not connect (AUTH_FAILURE). It is about now: not in the
  * log, and whoever comes later looks at /api/failures. */
 struct failure_row;

@@ -10,6 +10,8 @@
 
 #include "http/json.h"
 
+#include "http/json_depth.h"
+
 #include <inttypes.h>
 
 static void before_value(struct json *j)
@@ -237,4 +239,24 @@ void json_member_bool(struct json *j, const char *name, bool v)
 {
 	json_key(j, name);
 	json_bool(j, v);
+}
+
+bool json_depth_is(struct span text, unsigned max)
+{
+	unsigned depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.data[i];
+
+		if (in_string && c == '\\')
+			i++;
+		else if (c == '"')
+			in_string = !in_string;
+		else if (!in_string && (c == '{' || c == '[') && ++depth > max)
+			return false;
+		else if (!in_string && (c == '}' || c == ']') && depth)
+			depth--;
+	}
+	return true;
 }

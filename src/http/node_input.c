@@ -12,6 +12,7 @@
 
 #include "coap/linkformat.h"
 #include "http/hex.h"
+#include "http/json_depth.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +21,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { NESTING_MAX = 16 };
+enum { NESTING_MAX = 16 }; /* ten more than any node has */
 
 struct parse {
 	struct arena *arena;
@@ -42,27 +43,6 @@ static int PRINTF_LIKE(2, 3) fail(char error[NODE_ERROR], const char *format, ..
 	vsnprintf(error, NODE_ERROR, format, args);
 	va_end(args);
 	return -EINVAL;
-}
-
-/* jansson parses nested values by recursion; 16 levels are ten more than any node has. */
-static bool nesting_is_bounded(struct span text)
-{
-	unsigned depth = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.data[i];
-
-		if (in_string && c == '\\')
-			i++;
-		else if (c == '"')
-			in_string = !in_string;
-		else if (!in_string && (c == '{' || c == '[') && ++depth > NESTING_MAX)
-			return false;
-		else if (!in_string && (c == '}' || c == ']') && depth)
-			depth--;
-	}
-	return true;
 }
 
 /* ---- values ---- */
@@ -524,7 +504,7 @@ static int load(struct span body, json_t **out, char error[NODE_ERROR])
 {
 	json_error_t why;
 
-	if (!nesting_is_bounded(body))
+	if (!json_depth_is(body, NESTING_MAX))
 		return fail(error, "unable to parse json: nested too deeply");
 	*out = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
 	if (!*out)

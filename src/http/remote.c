@@ -8,10 +8,14 @@
  * a request is understood, refused and answered, and nothing of it is written twice. If the node that has it
  * dies, whoever asked is told: a request that only reads is tried again where the device is by then; of one
  * that acts nobody knows whether it did (architecture, rule 10).
+ *
+ * What came by another way than HTTP (http_submit) is a request without a connection, as is one of another
+ * node.
  */
 
 #include "http/remote.h"
 
+#include "http/access.h"
 #include "http/api.h"
 #include "http/wait.h"
 
@@ -27,8 +31,10 @@ enum {
 
 /* What a passed-on request is answered through, instead of a connection. */
 struct remote {
-	http_executed_fn *done;
+	http_executed_fn *done;	  /* another node */
+	http_replied_fn *replied; /* or somebody of this one: then it may be passed on */
 	void *arg;
+	bool repeatable;
 	bool answered;
 	char type[TYPE_MAX]; /* Content-Type of its body */
 };
@@ -45,7 +51,7 @@ bool remote_concerns(const struct http_request *r)
 	static const char devices[] = "/api/clients/{ep}", specs[] = "/api/objectspecs/{ep}";
 	const char *pattern = r->match.route->pattern;
 
-	if (!r->http->config.cluster || r->match.route->trap || r->remote)
+	if (!r->http->config.cluster || r->match.route->trap || (r->remote && !r->remote->replied))
 		return false;
 	if (strncmp(pattern, devices, sizeof(devices) - 1) != 0 &&
 	    strncmp(pattern, specs, sizeof(specs) - 1) != 0)
@@ -155,14 +161,15 @@ static void on_passed(void *arg, int result, struct span answer)
 	struct route_wait *w = arg;
 	uint64_t deadline_ms = w->deadline_ms;
 	struct http_request *r = wait_end(&w->waiter);
-	bool unsent = result == -ENOTCONN;
+	bool unsent = result == -ENOTCONN, again;
 
 	free(w);
 	if (!r)
 		return;
+	again = unsent || r->match.route->method == HTTP_GET || (r->remote && r->remote->repeatable);
 	if (result >= 0)
 		reply_remote_answer(r, answer);
-	else if ((unsent || r->match.route->method == HTTP_GET) && try_later(r, deadline_ms))
+	else if (again && try_later(r, deadline_ms))
 		return;
 	else if (unsent)
 		request_busy(r, "Service unavailable: the node of the device cannot be reached");
@@ -249,18 +256,25 @@ void remote_reply(struct http_request *r, unsigned status, const char *type, str
 	r->remote->answered = true;
 	r->cancel = NULL;
 	r->status = status;
+	http_kick(r->http);
+	if (r->remote->replied) {
+		r->remote->replied(r->remote->arg, &(struct http_reply){status, body});
+		return;
+	}
 	buffer_u8(&out, WIRE_VERSION);
 	buffer_uint(&out, status, 2);
 	buffer_u8(&out, retry);
 	span32(&out, span_str(type ? type : ""));
 	span32(&out, body);
 	r->remote->done(r->remote->arg, buffer_span(&out));
-	http_kick(r->http);
 }
 
 void remote_free(struct http_request *r)
 {
-	if (r->remote && !r->remote->answered)
+	if (r->remote && !r->remote->answered && r->remote->replied)
+		r->remote->replied(r->remote->arg,
+				   &(struct http_reply){MHD_HTTP_SERVICE_UNAVAILABLE, {NULL, 0}});
+	else if (r->remote && !r->remote->answered)
 		r->remote->done(r->remote->arg, span_of(NULL, 0));
 	free(r->remote);
 	r->remote = NULL;
@@ -319,6 +333,55 @@ void http_execute(struct http *h, struct span request, http_executed_fn *done, v
 		request_busy(r, "Service unavailable: the server is stopping");
 	else if (!r->match.route)
 		request_text(r, MHD_HTTP_NOT_FOUND, "Not found");
+	else
+		r->match.route->handler(r);
+}
+
+/* ---- requests that came by another way ---- */
+
+/* False: it is answered. Only routes of one device: no other has an answer that is not streamed for sure. */
+static bool take_submission(struct http_request *r, const struct http_submission *s)
+{
+	static const char devices[] = "/api/clients/{ep}";
+	struct buffer *body = &r->body;
+
+	r->raw = arena_dup(&r->arena, s->target);
+	buffer_bytes(body, s->body);
+	r->http->bodies += body->len;
+	if (s->type.len)
+		memcpy(r->remote->type, s->type.data, s->type.len);
+	if (r->http->stopping || !r->raw.data || body->failed || r->http->bodies > r->http->config.bodies_max)
+		request_busy(r, "Service unavailable: %s",
+			     r->http->stopping ? "the server is stopping"
+					       : "too many large requests at once");
+	else if (target_parse(r->raw, &r->arena, &r->target) < 0)
+		request_text(r, MHD_HTTP_BAD_REQUEST, "Invalid request: malformed request target");
+	else
+		r->match = route_find(http_routes, http_route_count,
+				      (enum http_method)method_parse(s->method, &r->head), &r->target);
+	if (!r->status &&
+	    (!r->match.route || strncmp(r->match.route->pattern, devices, sizeof(devices) - 1) != 0))
+		request_text(r, MHD_HTTP_NOT_FOUND, "Not found");
+	return !r->status && access_check_token(r, s->token, s->needs_token);
+}
+
+void http_submit(struct http *h, const struct http_submission *s, http_replied_fn *done, void *arg)
+{
+	struct remote *remote = s->type.len < TYPE_MAX ? calloc(1, sizeof(*remote)) : NULL;
+	struct http_request *r = remote ? request_begin(h, "", NULL) : NULL;
+
+	if (!r) {
+		free(remote);
+		done(arg, &(struct http_reply){MHD_HTTP_SERVICE_UNAVAILABLE, {NULL, 0}});
+		return;
+	}
+	*remote = (struct remote){.replied = done, .arg = arg, .repeatable = s->repeatable};
+	r->remote = remote;
+	r->phase = REQUEST_RUNNING;
+	if (!take_submission(r, s))
+		return;
+	if (remote_concerns(r))
+		remote_route(r);
 	else
 		r->match.route->handler(r);
 }

@@ -44,6 +44,9 @@ struct links_handlers {
 	/* To be answered once, by links_answer or links_refuse, now or later. */
 	void (*on_call)(void *ctx, uint32_t node, uint64_t incarnation, uint16_t kind, struct span body,
 			struct links_call *call);
+	/* A node has the key, and is not let in because its lease, or that of this incarnation, is not known.
+	 * It tries again: look at the leases. May be NULL. */
+	void (*on_stranger)(void *ctx, uint32_t node, uint64_t incarnation);
 };
 
 /* Of a cluster key: vault.keys[i].id, and vault_derive_by(vault, i, "shoal link", 0, psk). */

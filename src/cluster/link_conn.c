@@ -124,6 +124,8 @@ static void on_hello_of_caller(struct link_conn *c, const struct wire_frame *fra
 	p = link_peer_find(c->l, hello.from);
 	if (!p || p->incarnation != hello.from_incarnation) {
 		refuse(c, &hello, p ? "not the incarnation of its lease" : "no lease is known");
+		if (c->l->handlers->on_stranger)
+			c->l->handlers->on_stranger(c->l->ctx, hello.from, hello.from_incarnation);
 		return;
 	}
 	/* One of each: calls that come by an older one now are echoes. */

@@ -306,6 +306,12 @@ void members_leave(struct members *m)
 		timer_set(m->timers, &m->timer, m->timers->now_ms, on_timer);
 }
 
+void members_refresh(struct members *m)
+{
+	if (!m->stopped && m->joined && !m->busy)
+		list_members(m);
+}
+
 void members_stop(struct members *m)
 {
 	m->stopped = true;

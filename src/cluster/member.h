@@ -63,6 +63,8 @@ struct members *members_free(struct members *m);
 void members_stop(struct members *m);
 /* Says to everybody that we are leaving: our slots go to the others. */
 void members_leave(struct members *m);
+/* Looks at the leases now: somebody may have come. */
+void members_refresh(struct members *m);
 /* Whether our lease was taken once. */
 bool members_joined(const struct members *m);
 /* The store does not answer, or has not for long enough to tell who is dead. */

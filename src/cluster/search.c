@@ -140,8 +140,10 @@ static void found(struct search *s, const struct store_device *stored)
 		parcel_deliver(o, p); /* it came meanwhile */
 	else if (giving_takes(o, stored->key.endpoint, p))
 		return;
-	else if (elsewhere && proof == OWNERS_NAMES)
+	else if (proof == OWNERS_NAMES && elsewhere)
 		parcel_forward(o, owner->node, p);
+	else if (proof == OWNERS_NAMES)
+		parcel_deliver(o, p); /* whoever could make something of it is dead */
 	else if (elsewhere && !session && movements_held(&o->movements, stored->key, o->timers->now_ms, &to))
 		parcel_forward(o, to, p);
 	else

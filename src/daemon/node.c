@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "daemon/backends.h"
+#include "daemon/cluster.h"
 #include "daemon/models.h"
 #include "daemon/secrets.h"
 #include "daemon/secure.h"
@@ -54,11 +55,14 @@ struct node {
 	struct vault vault;
 	struct credentials *credentials;
 	struct failures *failures;
-	struct secure *secure; /* NULL: no DTLS */
+	struct secure *secure;	 /* NULL: no DTLS */
+	struct cluster *cluster; /* NULL: all devices are here */
 	struct lwm2m_server *server;
 	struct http *http;
 	struct backends *backends; /* NULL: none that talk through the store */
 	bool stopping;
+	bool leaving; /* it gives its devices to other nodes first */
+	bool refused; /* another process has our id */
 	int status;
 };
 
@@ -72,6 +76,23 @@ static void host_send(void *ctx, const struct address *to, struct span datagram)
 		secure_send(n->secure, to, datagram);
 	else if (to->listener < n->listener_count)
 		udp_send(n->listeners[to->listener].socket, to, datagram);
+	else if (n->cluster)
+		cluster_emit(n->cluster, to, datagram);
+}
+
+static bool host_fetch(void *ctx, const struct lwm2m_wanted *wanted)
+{
+	return cluster_fetch(((struct node *)ctx)->cluster, wanted);
+}
+
+static void host_answer(void *ctx, const struct lwm2m_origin *origin, const struct lwm2m_answer *answer)
+{
+	cluster_answer(((struct node *)ctx)->cluster, origin, answer);
+}
+
+static bool secure_unknown(void *ctx, const struct address *from, struct span cid, struct span datagram)
+{
+	return cluster_unknown(((struct node *)ctx)->cluster, from, cid, datagram);
 }
 
 static int host_write(void *ctx, const struct store_write *w, store_written_fn *done, void *done_ctx)
@@ -122,6 +143,17 @@ static void on_datagram(void *ctx, const struct datagram *d)
 		lwm2m_server_input(n->server, &d->peer, span_of(d->data, d->len));
 	else
 		secure_input(n->secure, &d->peer, span_of(d->data, d->len));
+}
+
+/* What came to another node, which passed it on. */
+static void on_forwarded(void *ctx, const struct address *from, bool dtls, struct span datagram)
+{
+	struct node *n = ctx;
+
+	if (!dtls)
+		lwm2m_server_input(n->server, from, datagram);
+	else if (n->secure)
+		secure_input(n->secure, from, datagram);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -264,6 +296,44 @@ static void auth_failed(void *ctx, const struct failure_row *row)
 		http_auth_failure(n->http, row);
 }
 
+static void node_stop(struct node *n);
+
+static void cluster_refused(void *ctx)
+{
+	struct node *n = ctx;
+
+	n->status = 1;
+	n->refused = true;
+	node_stop(n);
+}
+
+static void emit(void *ctx, const struct address *to, struct span datagram)
+{
+	struct node *n = ctx;
+
+	if (to->listener < n->listener_count)
+		udp_send(n->listeners[to->listener].socket, to, datagram);
+}
+
+static int start_cluster(struct node *n)
+{
+	const struct cluster_parts parts = {.settings = n->settings,
+					    .loop = &n->loop,
+					    .timers = &n->timers,
+					    .random = &n->random,
+					    .log = &n->log,
+					    .store = n->store,
+					    .vault = &n->vault,
+					    .shared = n->shared,
+					    .plain_count = n->plain_count,
+					    .ctx = n,
+					    .emit = emit,
+					    .input = on_forwarded,
+					    .refused = cluster_refused};
+
+	return cluster_new(&parts, &n->cluster);
+}
+
 static int start_security(struct node *n)
 {
 	struct secure_parts parts = {.settings = n->settings,
@@ -279,8 +349,11 @@ static int start_security(struct node *n)
 	struct siphash_key hash_key;
 	int err = vault_load(n->settings, store_incarnation(n->store), &n->random, &n->log, &n->vault);
 
+	if (err == 0 && cluster_wanted(n->settings))
+		err = start_cluster(n);
 	if (err < 0)
 		return err;
+	parts.unknown = n->cluster ? secure_unknown : NULL;
 	random_fill(&n->random, &hash_key, sizeof(hash_key));
 	parts.credentials = n->credentials = credentials_new(n->store, &n->vault, credentials_gone, n);
 	parts.failures = n->failures = failures_new(&hash_key);
@@ -298,7 +371,9 @@ static int start_server(struct node *n)
 					.wall_ms = host_wall_ms,
 					.mono_ms = host_mono_ms,
 					.security = n->secure ? secure_layer(n->secure) : NULL,
-					.queue = set->queue_enabled ? &queue_store : NULL};
+					.queue = set->queue_enabled ? &queue_store : NULL,
+					.fetch = n->cluster ? host_fetch : NULL,
+					.answer = n->cluster ? host_answer : NULL};
 	struct lwm2m_config config;
 
 	lwm2m_config_init(&config);
@@ -323,6 +398,7 @@ static int start_server(struct node *n)
 	config.coap.response_timeout_ms = (uint32_t)set->response_timeout_ms;
 	config.coap.max_waiting = (uint32_t)set->max_waiting;
 	config.hash_key = store_hash_key(n->store);
+	config.index = n->cluster != NULL;
 	config.fence = (struct store_fence){.node = (uint32_t)set->node_id,
 					    .incarnation = store_incarnation(n->store)};
 	n->server = lwm2m_server_new(&config, &host, n->registry, &n->timers, &n->random, &n->log);
@@ -330,6 +406,8 @@ static int start_server(struct node *n)
 		return -ENOMEM;
 	if (n->secure)
 		secure_serve(n->secure, n->server);
+	if (n->cluster)
+		return cluster_serve(n->cluster, n->server, n->secure);
 	return store_scan(n->store, STORE_MANAGEMENT, restore_device, n);
 }
 
@@ -385,11 +463,15 @@ static int start_http(struct node *n)
 	config->southbound_count = n->listener_count;
 	config->credentials = n->credentials;
 	config->failures = n->failures;
+	if (n->cluster)
+		config->cluster = cluster_http(n->cluster);
 	if (n->secure) {
 		config->public_key = secure_public_key(n->secure);
 		config->certificate = secure_certificate(n->secure);
 	}
 	err = http_new(config, &n->loop, n->server, n->store, &n->log, transport_totals, n, &n->http);
+	if (err == 0 && n->cluster)
+		cluster_serve_http(n->cluster, n->http);
 	if (err < 0) {
 		snprintf(what, sizeof(what), "address=%s", n->settings->http_listen);
 		complain(n, "cannot-listen", what, err,
@@ -441,15 +523,25 @@ static void store_closed(void *ctx)
 	uv_walk(&n->loop, close_handle, NULL);
 }
 
+static void cluster_stopped(void *ctx)
+{
+	struct node *n = ctx;
+
+	if (n->store)
+		store_close(n->store, store_closed, n);
+	else
+		store_closed(n);
+}
+
 static void http_stopped(void *ctx)
 {
 	struct node *n = ctx;
 
 	n->http = NULL;
-	if (n->store)
-		store_close(n->store, store_closed, n);
+	if (n->cluster)
+		cluster_stop(n->cluster, cluster_stopped, n);
 	else
-		store_closed(n);
+		cluster_stopped(n);
 }
 
 static void backends_stopped(void *ctx)
@@ -467,19 +559,30 @@ static void node_stop(struct node *n)
 	if (n->stopping)
 		return;
 	n->stopping = true;
+	if (n->cluster)
+		cluster_serve_http(n->cluster, NULL);
 	for (unsigned i = 0; i < n->listener_count; i++)
 		listener_stop(&n->listeners[i]);
 	backends_stop(n->backends, backends_stopped, n);
+}
+
+static void cluster_left(void *ctx)
+{
+	node_stop(ctx);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
 {
 	struct node *n = signal->data;
 
-	if (n->stopping)
+	if (n->stopping || n->leaving)
 		_exit(1); /* asked twice: now */
 	log_event(&n->log, LOG_INFO, "stopping", "signal=%d", number);
-	node_stop(n);
+	n->leaving = true;
+	if (n->cluster)
+		cluster_leave(n->cluster, cluster_left, n);
+	else
+		node_stop(n);
 }
 
 /* ---- life ---- */
@@ -600,6 +703,7 @@ int node_run(const struct daemon_settings *settings, const struct shared *shared
 	uv_loop_close(&n->loop);
 	lwm2m_server_free(n->server);
 	backends_free(n->backends);
+	cluster_free(n->cluster);
 	secure_free(n->secure);
 	credentials_free(n->credentials);
 	failures_free(n->failures);
@@ -608,7 +712,7 @@ int node_run(const struct daemon_settings *settings, const struct shared *shared
 	registry_free(n->registry);
 	for (unsigned i = 0; i < n->listener_count; i++)
 		listener_free(&n->listeners[i]);
-	status = err ? n->status : 0;
+	status = err || n->refused ? n->status : 0;
 	log_event(&n->log, LOG_INFO, "stopped", "status=%d", status);
 	free(n);
 	return status;

@@ -399,6 +399,9 @@ int lwm2m_answer_encode(const struct lwm2m_answer *answer, struct buffer *out) N
 /* The answer borrows from `bytes`. -EPROTO: no answer. */
 int lwm2m_answer_decode(struct span bytes, struct lwm2m_answer *out) NODISCARD;
 
+/* Whether a token names an observation; else a request, of which no record tells. */
+bool lwm2m_token_is_observation(struct span token);
+
 /* By which key a plain device, or a session without connection id, is found under STORE_INDEX_ADDRESS: the
  * same on every node. Returns the key, which lies in `key`. */
 enum { LWM2M_ADDRESS_KEY = 1 + 16 + 2 };

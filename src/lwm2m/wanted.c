@@ -146,6 +146,16 @@ static bool has_token(const struct registration *r, struct span name)
 	return false;
 }
 
+bool lwm2m_token_is_observation(struct span name)
+{
+	struct coap_token token = {.len = (uint8_t)name.len};
+
+	if (name.len > sizeof(token.bytes))
+		return false;
+	memcpy(token.bytes, name.data, name.len);
+	return token_is_observation(&token);
+}
+
 static bool has_address(const struct registration *r, const struct address *from)
 {
 	uint8_t a[LWM2M_ADDRESS_KEY], b[LWM2M_ADDRESS_KEY];

@@ -143,12 +143,13 @@ static void what_only_names_a_device_is_passed_on(void **state)
 	assert_int_equal(world_owner(0), 1);
 	assert_int_equal(world.sent, 1);
 	assert_int_equal(NODE(1)->inputs, 1);
-	/* Of a dead node it is taken, since nobody else can answer. */
+	/* Of a dead node it is not taken for that either. */
 	world_kill(1);
 	world_pass(6000);
 	world_speak(2, 0, false);
 	world_settle();
-	assert_int_equal(world_owner(0), 2);
+	assert_int_equal(world_owner(0), 1);
+	assert_int_equal(NODE(2)->inputs, 1);
 }
 
 static void what_proves_nothing_changes_nothing(void **state)

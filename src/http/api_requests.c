@@ -2,8 +2,9 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Queued requests: those of a device, one by its id, and taking one back. They are read from the store, where any
- * node may; the id begins with the hash of its device, so that no list of all requests is needed to find one.
+ * Queued requests: those of a device, one by its id, and taking one back. They are read from the store, where
+ * any node may; the id begins with the hash of its device, so that no list of all requests is needed to find
+ * one.
  */
 
 #include "http/api.h"
@@ -119,9 +120,9 @@ static int list_device(struct listing *l, struct span endpoint)
 {
 	l->endpoint_len = MIN(endpoint.len, sizeof(l->endpoint));
 	memcpy(l->endpoint, endpoint.data, l->endpoint_len);
-	return store_request_list(
-		l->waiter.http->store,
-		(struct store_key){STORE_MANAGEMENT, span_of(l->endpoint, l->endpoint_len)}, listed, l);
+	return store_request_list(l->waiter.http->store,
+				  (struct store_key){STORE_MANAGEMENT, span_of(l->endpoint, l->endpoint_len)},
+				  listed, l);
 }
 
 /* By id: the next device with its hash. False: there is none. */
@@ -218,8 +219,9 @@ static void taking_end(struct taking *t, enum lwm2m_cancelled result)
 		request_reply(r, MHD_HTTP_NO_CONTENT, NULL, &empty);
 		break;
 	case LWM2M_CANCEL_LATE:
-		request_problem(r, MHD_HTTP_CONFLICT, "Not queued any more",
-				"The request was sent to the device already, or is over; GET shows its state.");
+		request_problem(
+			r, MHD_HTTP_CONFLICT, "Not queued any more",
+			"The request was sent to the device already, or is over; GET shows its state.");
 		break;
 	case LWM2M_CANCEL_ABSENT:
 		no_request(r);

@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 
 /*
- * Queued requests to JSON: as GET /api/requests has them, and as the event of their end. Both are made from what
- * is stored with the request alone, so that they read the same whatever the device is by now.
+ * Queued requests to JSON: as GET /api/requests has them, and as the event of their end. Both are made from
+ * what is stored with the request alone, so that they read the same whatever the device is by now.
  */
 
 #include "http/request_json.h"

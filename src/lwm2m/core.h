@@ -6,6 +6,7 @@
 
 #include "base/pool.h"
 #include "coap/block.h"
+#include "lwm2m/policy.h"
 #include "lwm2m/server.h"
 
 /* A record on the heap. */
@@ -48,7 +49,8 @@ struct device {
 				      the newest */
 	struct freshness *fresh;
 	struct list operations;
-	struct list awake;   /* in server->queues.awake while it is: queue mode only */
+	struct list awake;	  /* in server->queues.awake while it is: queue mode only */
+	struct list observe_turn; /* in server->policies.turns while an Observe waits for its turn */
 	struct queue *queue; /* what is known of its queue; NULL: nothing waits in it, unless queue_unknown */
 	uint32_t hash;
 	uint32_t slot;	  /* index into server->slots */
@@ -192,6 +194,19 @@ struct queues {
 	struct timer sweep_timer;
 };
 
+/* What backends declared, and the pace at which Observes follow from it. */
+struct policies {
+	struct list all;
+	size_t count;
+	bool known;    /* all that are stored were set */
+	uint32_t walk; /* place up to which all devices have them */
+	struct timer walk_timer;
+	struct list turns;
+	bool open; /* it is the turn of whoever asks now */
+	uint64_t credit, credit_ms;
+	struct timer pace_timer;
+};
+
 struct lwm2m_server {
 	struct lwm2m_config config;
 	struct lwm2m_host host;
@@ -216,6 +231,7 @@ struct lwm2m_server {
 	uint64_t next_ticket;
 	size_t registered;
 	struct queues queues;
+	struct policies policies;
 	struct list giving;  /* devices that are being given away */
 	struct map remotes;  /* operations that left with their devices, by ticket */
 	size_t guards_asked; /* plain Registers that wait for an answer */
@@ -287,6 +303,28 @@ void presence_note_record(struct device *d, const struct registration *r);
 /* It was restored: it may be awake still. */
 void presence_restore(struct device *d);
 timer_fn presence_timer_fired;
+
+/* ---- policies.c: what is observed of itself ---- */
+
+/* The lists of composites that policies add to a list of observations. */
+struct policy_memory {
+	size_t len;
+	uint8_t bytes[REGISTRATION_OBSERVATIONS_MAX * POLICY_PATHS_MAX * 9];
+};
+
+void policies_init(struct lwm2m_server *s);
+void policies_deinit(struct lwm2m_server *s);
+/* Takes out of the list of a device what no policy wants any more, adds what policies want; its new length.
+ * `memory` has to live as long as the list. */
+size_t policies_merge(const struct device *d, const struct registration *r, struct observation *list,
+		      size_t count, struct policy_memory *memory);
+/* The device is here now: it gets what policies want soon. */
+void policies_take(struct device *d);
+/* Whether an Observe that follows from no request may leave now. False: device_reissue is called when it may.
+ */
+bool policies_turn(struct device *d);
+/* What is to be written before it is observed. */
+struct span policies_attributes(const struct device *d, const struct observation *o);
 
 /* ---- queue.c: requests that wait ---- */
 
@@ -441,6 +479,11 @@ int transfer_fill(struct operation *op, struct coap_message *m);
 enum transfer transfer_take(struct operation *op, const struct coap_message *m, struct coap_message *whole);
 /* Whether a response says that more blocks follow it. */
 bool transfer_begins(const struct coap_message *m);
+
+/* ---- request.c ---- */
+
+/* For what only waits for a write, of which `done` is told. */
+struct effect *effect_for_caller(struct device *d, enum lwm2m_operation kind, lwm2m_done *done, void *ctx);
 
 /* ---- choose.c ---- */
 

@@ -260,6 +260,7 @@ void device_free(struct device *d)
 	assert(d->inflight == 0 && d->held == 0);
 	queue_detach(d);
 	list_remove(&d->awake);
+	list_remove(&d->observe_turn);
 	operations_cancel(d, "the device is gone");
 	timer_cancel(s->timers, &d->timer);
 	device_release(d);

@@ -384,6 +384,7 @@ static int adopt(struct lwm2m_server *s, const struct store_device *stored, cons
 	d->held--;
 	start_time(d);
 	queue_restore(d);
+	policies_take(d);
 	/* Without luggage nobody listened for a while: it may have tried to reach us. */
 	device_arm(d, luggage.len > 0 ? 0 : s->config.lifetime_grace_ms);
 	return 0;

@@ -292,6 +292,7 @@ static size_t put_observation(struct operation *op, struct observation *list, si
 
 	if (at == count)
 		list[count++] = target;
+	target.origin = list[at].origin;
 	if (observed) {
 		freshness_forget(op->device, &list[at].token);
 		(void)freshness_advance(op->device, &op->token, op->sequence & 0xFFFFFF,

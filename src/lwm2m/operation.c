@@ -95,6 +95,15 @@ void operation_release(struct operation *op)
 	free(op->spare);
 }
 
+static void reissue_next(struct device *d);
+
+/* The attributes of what is observed next were answered to. */
+static bool goes_before_observe(const struct operation *op, const struct lwm2m_answer *answer)
+{
+	return op->purpose == PURPOSE_REISSUE && op->kind == LWM2M_WRITE_ATTRIBUTES &&
+	       answer->outcome == LWM2M_ANSWERED;
+}
+
 bool operation_is_repeatable(enum lwm2m_operation kind)
 {
 	return kind != LWM2M_EXECUTE && kind != LWM2M_CREATE && kind != LWM2M_WRITE_PARTIAL &&
@@ -107,6 +116,7 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 	lwm2m_done *done = op->done;
 	void *ctx = op->ctx;
 	const struct lwm2m_origin origin = op->origin;
+	struct device *observe_next = goes_before_observe(op, answer) ? op->device : NULL;
 	struct operation kept = {.in.body = op->in.body,
 				 .payload = op->payload}; /* the answer may point into them */
 
@@ -127,6 +137,8 @@ void operation_finish(struct operation *op, const struct lwm2m_answer *answer)
 	else if (origin.ticket)
 		s->host.answer(s->host.ctx, &origin, answer);
 	operation_release(&kept);
+	if (observe_next)
+		reissue_next(observe_next);
 }
 
 /* It sleeps already: what may be sent twice waits until it wakes (lwm2m.md, Q2). */
@@ -523,27 +535,76 @@ int operation_list_paths(struct operation *op, const struct observation *o)
 
 static int reissue(struct operation *op, const struct observation *o)
 {
+	struct registration r;
+
 	op->purpose = PURPOSE_REISSUE;
 	op->token = device_new_token(op->device, true);
 	op->path = o->path;
 	op->accept = o->accept;
+	if (op->accept == COAP_FORMAT_NONE && o->origin != ORIGIN_REQUEST && device_latest(op->device, &r)) {
+		op->accept = o->paths.len > 0 ? choose_composite(&r) : choose_accept(op->device, &r);
+		op->accept_chosen = op->accept != COAP_FORMAT_NONE;
+	}
 	return operation_list_paths(op, o) < 0 ? -ENOMEM : operation_send(op);
+}
+
+static void reissue_observation(struct device *d, const struct observation *o)
+{
+	struct operation *op =
+		operation_new(d, o->paths.len > 0 ? LWM2M_OBSERVE_COMPOSITE : LWM2M_OBSERVE, NULL, NULL);
+
+	if (op && reissue(op, o) < 0)
+		operation_free(op);
+	/* What could not be sent is tried again at the next Update. */
+}
+
+/* The first that is wanted, and neither confirmed nor refused. */
+static bool next_wanted(const struct device *d, struct observation *o)
+{
+	struct registration r;
+
+	if (is_reissuing(d) || !device_latest(d, &r) || !r.present)
+		return false;
+	for (struct span left = r.observations; observation_next(&left, o);)
+		if (!o->issued && !o->refused)
+			return true;
+	return false;
+}
+
+/* Whatever the device says of its attributes: the values are wanted all the same. */
+static void reissue_next(struct device *d)
+{
+	struct observation o;
+
+	if (next_wanted(d, &o))
+		reissue_observation(d, &o);
+}
+
+static void write_attributes(struct device *d, const struct observation *o, struct span attributes)
+{
+	struct operation *op = operation_new(d, LWM2M_WRITE_ATTRIBUTES, NULL, NULL);
+
+	if (!op)
+		return;
+	op->purpose = PURPOSE_REISSUE;
+	op->token = device_new_token(d, false);
+	op->path = o->path;
+	op->out.query = blob_copy(attributes);
+	if (!op->out.query || operation_send(op) < 0)
+		operation_free(op);
 }
 
 void device_reissue(struct device *d)
 {
-	struct registration r;
 	struct observation o;
-	struct operation *op;
+	struct span attributes;
 
-	if (is_reissuing(d) || !device_latest(d, &r) || !r.present)
+	if (d->moving || !next_wanted(d, &o) || !device_is_awake(d->server, d) || device_is_out_of_reach(d) ||
+	    !policies_turn(d))
 		return;
-	for (struct span left = r.observations; observation_next(&left, &o);) {
-		if (o.issued || o.refused)
-			continue;
-		op = operation_new(d, o.paths.len > 0 ? LWM2M_OBSERVE_COMPOSITE : LWM2M_OBSERVE, NULL, NULL);
-		if (op && reissue(op, &o) < 0)
-			operation_free(op);
-		return; /* what could not be sent is tried again at the next Update */
-	}
+	attributes = policies_attributes(d, &o);
+	if (attributes.len > 0)
+		write_attributes(d, &o, attributes);
+	else
+		reissue_observation(d, &o);
 }

@@ -15,13 +15,14 @@
 #include "lwm2m/registration.h"
 
 enum {
-	RECORD_VERSION = 2, /* 1: without session */
+	RECORD_VERSION = 3, /* 1: without session; 2: without origins, written as long as there is none */
 	RECORD_PRESENT = 1,
 	RECORD_QUEUE_MODE = 2,
 	RECORD_SECURE = 4,
 	OBSERVATION_ISSUED = 1,
 	OBSERVATION_REFUSAL = 2,
 	OBSERVATION_COMPOSITE = 4,
+	OBSERVATION_ORIGIN = 8,
 };
 
 static void write_address(struct buffer *out, const struct address *a)
@@ -107,6 +108,8 @@ static void write_observation(struct buffer *out, const struct observation *o)
 		flags |= OBSERVATION_REFUSAL;
 	if (o->paths.len > 0)
 		flags |= OBSERVATION_COMPOSITE;
+	if (o->origin)
+		flags |= OBSERVATION_ORIGIN;
 	buffer_u8(out, o->token.len);
 	buffer_bytes(out, span_of(o->token.bytes, o->token.len));
 	buffer_u8(out, flags);
@@ -117,6 +120,8 @@ static void write_observation(struct buffer *out, const struct observation *o)
 	} else {
 		write_path(out, &o->path);
 	}
+	if (o->origin)
+		buffer_uint(out, o->origin, 4);
 }
 
 bool observation_next(struct span *left, struct observation *out)
@@ -144,6 +149,8 @@ bool observation_next(struct span *left, struct observation *out)
 	} else {
 		read_path(&r, &out->path);
 	}
+	if (flags & OBSERVATION_ORIGIN)
+		out->origin = reader_u32(&r);
 	if (r.failed)
 		return false;
 	*left = reader_rest(&r);
@@ -153,15 +160,18 @@ bool observation_next(struct span *left, struct observation *out)
 int registration_encode(const struct registration *r, const struct observation *observations, size_t count,
 			struct buffer *out)
 {
-	uint8_t flags = 0;
+	uint8_t flags = 0, version = RECORD_VERSION - 1;
 
+	for (size_t i = 0; i < count; i++)
+		if (observations[i].origin)
+			version = RECORD_VERSION;
 	if (r->present)
 		flags |= RECORD_PRESENT;
 	if (r->queue_mode)
 		flags |= RECORD_QUEUE_MODE;
 	if (r->secure)
 		flags |= RECORD_SECURE;
-	buffer_u8(out, RECORD_VERSION);
+	buffer_u8(out, version);
 	buffer_u8(out, flags);
 	buffer_bytes(out, span_of(r->id, REGISTRATION_ID));
 	buffer_uint(out, r->registered_ms, 8);
@@ -199,7 +209,7 @@ int registration_decode(struct span record, struct registration *out)
 	uint8_t flags;
 
 	*out = (struct registration){0};
-	if (version != RECORD_VERSION && version != 1)
+	if (version == 0 || version > RECORD_VERSION)
 		return -EPROTO;
 	flags = reader_u8(&r);
 	out->present = flags & RECORD_PRESENT;

@@ -98,6 +98,7 @@ static void device_register(struct device *d, const struct incoming *in, const s
 	_cleanup_buffer_ struct buffer extra = buffer_of(COAP_MESSAGE_MAX * 2);
 	_cleanup_buffer_ struct buffer session = buffer_of(SESSION_SEALED_MAX);
 	struct observation observations[REGISTRATION_OBSERVATIONS_MAX];
+	struct policy_memory memory = {.len = 0};
 	struct registration r, old = {0};
 	struct lwm2m_event event = {.type = EVENT_REGISTERED, .seen_ms = server_wall(d->server)};
 	struct device_change change = {.change = STORE_RECORD_PUT, .seen_ms = event.seen_ms, .event = &event};
@@ -119,6 +120,7 @@ static void device_register(struct device *d, const struct incoming *in, const s
 	if (in->secure)
 		device_save_session(d, in->from, &session);
 	r.session = buffer_span(&session);
+	count = policies_merge(d, &r, observations, count, &memory);
 	change.record = blob_encode(&r, observations, count);
 	if (!change.record) {
 		pool_give(&d->server->effects, e);

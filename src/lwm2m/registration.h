@@ -50,6 +50,7 @@ struct observation {
 	uint16_t accept;      /* format asked for, COAP_FORMAT_NONE */
 	bool issued;	      /* the device confirmed it in its present registration */
 	bool refused;	      /* ... or refused it, and is asked again when it registers anew */
+	uint32_t origin;      /* who wants it, see lwm2m/policy.h */
 };
 /* Lists of paths in bytes, in the caller's order. */
 void paths_encode(const struct path *paths, size_t count, struct buffer *out);

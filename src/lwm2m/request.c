@@ -329,7 +329,7 @@ void lwm2m_request_cancel(struct lwm2m_server *s, uint64_t ticket)
 
 /* ---- what only waits for a write ---- */
 
-static struct effect *start_effect(struct device *d, enum lwm2m_operation kind, lwm2m_done *done, void *ctx)
+struct effect *effect_for_caller(struct device *d, enum lwm2m_operation kind, lwm2m_done *done, void *ctx)
 {
 	struct effect *e = effect_new(d, NULL);
 	struct operation *op = e ? operation_new(d, kind, done, ctx) : NULL;
@@ -361,7 +361,7 @@ int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const str
 		done(ctx, &(struct lwm2m_answer){.outcome = LWM2M_ANSWERED, .format = COAP_FORMAT_NONE});
 		return 0;
 	}
-	e = start_effect(d, LWM2M_CANCEL_OBSERVE, done, ctx);
+	e = effect_for_caller(d, LWM2M_CANCEL_OBSERVE, done, ctx);
 	if (!e)
 		return -ENOMEM;
 	observe_forget(d, &target, OBSERVATION_CANCELLED, 0, e);
@@ -375,7 +375,7 @@ int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, voi
 	(void)s;
 	if (d->moving)
 		return -EAGAIN;
-	e = start_effect(d, LWM2M_DELETE, done, ctx);
+	e = effect_for_caller(d, LWM2M_DELETE, done, ctx);
 	if (!e)
 		return -ENOMEM;
 	device_end_registration(d, DEREGISTERED_BY_API, false, e);

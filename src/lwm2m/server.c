@@ -19,6 +19,7 @@ void lwm2m_config_init(struct lwm2m_config *c)
 		.awake_ms = 93000,
 		.devices_max = 1000000,
 		.requests_max = 20000,
+		.observe_rate = 1000,
 		.queue = {.ttl_ms = 24 * HOUR_MS,
 			  .ttl_max_ms = 30 * 24 * HOUR_MS,
 			  .keep_ms = 24 * HOUR_MS,
@@ -64,6 +65,7 @@ struct lwm2m_server *lwm2m_server_new(const struct lwm2m_config *config, const s
 	map_init(&s->remotes);
 	list_init(&s->giving);
 	queues_init(s);
+	policies_init(s);
 	return s;
 }
 
@@ -91,6 +93,7 @@ struct lwm2m_server *lwm2m_server_free(struct lwm2m_server *s)
 		free(d);
 	}
 	queues_deinit(s);
+	policies_deinit(s);
 	coap_assemblies_deinit(&s->assemblies);
 	coap_layer_deinit(&s->coap);
 	map_deinit(&s->devices);

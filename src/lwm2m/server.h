@@ -158,6 +158,7 @@ struct lwm2m_config {
 	size_t requests_max; /* northbound requests in work, all devices together */
 	bool index; /* writes say by which address or connection id a device is found (for a cluster) */
 	struct lwm2m_queue_config queue;
+	uint32_t observe_rate; /* Observes of ours in a second, to all devices together: 1000 */
 	struct coap_params coap;
 	struct siphash_key hash_key; /* store_hash_key */
 	struct store_fence fence;    /* node and incarnation of this owner */
@@ -315,6 +316,26 @@ int lwm2m_queue_cancel(struct lwm2m_server *s, struct device *d, struct span id,
 int lwm2m_forget_observation(struct lwm2m_server *s, struct device *d, const struct path *path,
 			     const struct path *paths, size_t path_count, lwm2m_done *done,
 			     void *ctx) NODISCARD;
+/*
+ * Policies (lwm2m/policy.h). `body` is one, encoded; 0, -EPROTO, -ENOSPC: there are POLICIES_MAX. It is
+ * brought to all devices it is for, at a pace; what one made ends when it is dropped, or changes: it is
+ * forgotten, and the next notification is answered with RST.
+ */
+int lwm2m_policy_set(struct lwm2m_server *s, struct span name, struct span body) NODISCARD;
+/* Whether there is room for one of this name. */
+bool lwm2m_policy_fits(const struct lwm2m_server *s, struct span name);
+void lwm2m_policy_drop(struct lwm2m_server *s, struct span name);
+/* Between these all that are stored are set; those that were not are dropped. Until the first end none is
+ * missed. */
+void lwm2m_policies_begin(struct lwm2m_server *s);
+void lwm2m_policies_end(struct lwm2m_server *s);
+/* Of struct observation.origin; empty: it is none of a policy. Borrowed until it is dropped. */
+struct span lwm2m_policy_name(const struct lwm2m_server *s, uint32_t origin);
+/* Exactly these observations are declared for one device: others that were are forgotten. `done` gets
+ * LWM2M_ANSWERED (code 0) once that is stored; the device is asked afterwards. */
+struct policy;
+int lwm2m_declare(struct lwm2m_server *s, struct device *d, const struct policy *wanted, lwm2m_done *done,
+		  void *ctx) NODISCARD;
 /* Removes the registration (not told to the device, which learns it by 4.04 at its next Update). Errors as
  * above. */
 int lwm2m_remove(struct lwm2m_server *s, struct device *d, lwm2m_done *done, void *ctx) NODISCARD;

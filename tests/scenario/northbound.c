@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "lwm2m/policy.h"
 #include "script.h"
 
 struct request_note {
@@ -449,6 +450,69 @@ static bool withdraw(struct script *s, const char *at)
 	       script_fail(s, "it cannot be withdrawn");
 }
 
+/* PATH... [composite=PATH,PATH] [attributes="pmin=5"] [format=N] */
+static bool parse_policy(struct script *s, const char *at, struct policy *p)
+{
+	struct span word, value, one;
+	uint64_t number;
+
+	while (word_next(&at, &word)) {
+		if (word_value(word, "attributes", &value)) {
+			p->attributes = value;
+		} else if (word_value(word, "format", &value) && span_to_uint(value, 65535, &number)) {
+			p->format = (uint16_t)number;
+		} else if (word_value(word, "composite", &value)) {
+			for (; value.len > 0; value = span_from(value, one.len + 1)) {
+				const uint8_t *comma = memchr(value.data, ',', value.len);
+
+				one = span_of(value.data, comma ? (size_t)(comma - value.data) : value.len);
+				if (!path_parse(one, &p->composite[p->composite_count++]))
+					return script_fail(s, "no path");
+			}
+		} else if (!path_parse(word, &p->paths[p->path_count++])) {
+			return script_fail(s, "not understood: %.*s", (int)word.len, (const char *)word.data);
+		}
+	}
+	return true;
+}
+
+/* policy NAME PATTERN ... */
+static bool set_policy(struct script *s, const char *at)
+{
+	_cleanup_buffer_ struct buffer body = buffer_of(WORDS_MAX);
+	struct policy p = {.format = FORMAT_NONE};
+	struct span name;
+
+	if (!word_next(&at, &name) || !word_next(&at, &p.pattern) || !parse_policy(s, at, &p))
+		return script_fail(s, "policy NAME PATTERN PATH...");
+	return (policy_encode(&p, &body) == 0 &&
+		lwm2m_policy_set(s->world.server, name, buffer_span(&body)) == 0) ||
+	       script_fail(s, "the policy is refused");
+}
+
+static bool policies(struct script *s, struct span command, const char *at)
+{
+	struct policy p = {.format = FORMAT_NONE};
+	struct asked a = {.request.operation = LWM2M_OBSERVE};
+	struct peer *peer;
+	struct device *d;
+
+	if (span_is(command, "policy"))
+		return set_policy(s, at);
+	if (span_is(command, "policy-drop"))
+		lwm2m_policy_drop(s->world.server, line_rest(at));
+	if (span_is(command, "policies-known"))
+		lwm2m_policies_end(s->world.server);
+	if (!span_is(command, "declare"))
+		return true;
+	peer = script_peer(s, &at);
+	d = peer ? lwm2m_find(s->world.server, span_str(peer->endpoint)) : NULL;
+	if (!d || !parse_policy(s, at, &p))
+		return script_fail(s, "declare [NAME] PATH...");
+	return lwm2m_declare(s->world.server, d, &p, answered, note_new(s, peer, &a)) == 0 ||
+	       script_fail(s, "out of memory");
+}
+
 bool northbound_command(struct script *s, struct span command, const char *at, bool *known)
 {
 	*known = true;
@@ -457,6 +521,11 @@ bool northbound_command(struct script *s, struct span command, const char *at, b
 			continue;
 		script_start(s);
 		return ask(s, operation_names[i].operation, at);
+	}
+	if (span_is(command, "policy") || span_is(command, "policy-drop") || span_is(command, "declare") ||
+	    span_is(command, "policies-known")) {
+		script_start(s);
+		return policies(s, command, at);
 	}
 	if (span_is(command, "withdraw"))
 		return withdraw(s, at);
@@ -670,6 +739,39 @@ static bool expect_queue(struct script *s, const char *at)
 			   (const char *)text.data);
 }
 
+/* "/3/0/9 issued by=NAME, /3/0/1 wanted", or "none": those of a device. */
+static bool expect_observations(struct script *s, const char *at)
+{
+	_cleanup_buffer_ struct buffer text = buffer_of(WORDS_MAX);
+	struct peer *p = script_peer(s, &at);
+	struct device *d = p ? lwm2m_find(s->world.server, span_str(p->endpoint)) : NULL;
+	struct span template = line_rest(at);
+	struct registration r;
+	struct observation o;
+	char path[PATH_TEXT];
+
+	if (!d)
+		return script_fail(s, "it is not registered");
+	device_registration(d, &r);
+	for (struct span left = r.observations; observation_next(&left, &o);) {
+		struct span name = lwm2m_policy_name(s->world.server, o.origin);
+
+		buffer_printf(&text, "%s%s %s", text.len ? ", " : "",
+			      o.paths.len ? "composite" : path_format(&o.path, path),
+			      o.issued	  ? "issued"
+			      : o.refused ? "refused"
+					  : "wanted");
+		if (o.origin)
+			buffer_printf(&text, " by=%.*s", name.len ? (int)name.len : 8,
+				      name.len ? (const char *)name.data : "declared");
+	}
+	if (text.len == 0)
+		buffer_str(&text, "none");
+	return text_match(&s->variables, template, buffer_span(&text)) ||
+	       script_fail(s, "expected observations %.*s\n  are: %s", (int)template.len,
+			   (const char *)template.data, (const char *)text.data);
+}
+
 static bool expect_stat(struct script *s, const char *at)
 {
 	struct lwm2m_stats stats;
@@ -714,6 +816,8 @@ bool expect_command(struct script *s, const char *at)
 		return expect_answer(s, line_rest(at));
 	if (span_is(what, "registration"))
 		return expect_registration(s, at);
+	if (span_is(what, "observations"))
+		return expect_observations(s, at);
 	if (span_is(what, "queue"))
 		return expect_queue(s, at);
 	if (span_is(what, "stat"))

@@ -552,6 +552,7 @@ static bool command_option(struct script *s, const char *at)
 		{"queue-max", &c->queue.requests_max},
 		{"queue-attempts", &c->queue.attempts_max},
 		{"queue-rate", &c->queue.rate},
+		{"observe-rate", &c->observe_rate},
 	};
 	struct span name, value;
 	uint64_t number;

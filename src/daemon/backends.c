@@ -59,6 +59,14 @@ int backends_new(const struct backends_parts *parts, struct backends **out)
 	return 0;
 }
 
+static int render_event(void *ctx, const struct store_event *event, struct buffer *json,
+			struct buffer *replaced, const char **name)
+{
+	struct backends *b = ctx;
+
+	return event_text(json, replaced, name, b->parts.registry, event, &b->arena);
+}
+
 int backends_serve(struct backends *b, struct http *http)
 {
 	const struct daemon_settings *set = b->parts.settings;
@@ -71,7 +79,9 @@ int backends_serve(struct backends *b, struct http *http)
 					      .answers_ttl_ms = set->redis_answers_ttl_ms,
 					      .tickets_ttl_ms = set->redis_tickets_ttl_ms,
 					      .claim_ms = set->redis_claim_ms,
-					      .bridge = set->redis_leshan_channels};
+					      .bridge = set->redis_leshan_channels,
+					      .render = render_event,
+					      .render_ctx = b};
 
 	if (!config.requests && !config.bridge)
 		return 0;

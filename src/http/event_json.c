@@ -138,12 +138,12 @@ static void single_values(const struct rendering *r, const struct model *model, 
 {
 	json_key(r->json, "val");
 	if (node_json(r->json, model, &r->event->path, records->items, records->count) != 0)
-		json_null(r->json);
+		json_nil(r->json);
 	if (any_timed(records)) {
 		json_key(r->json, "values");
 		if (node_json_series(r->json, model, &r->event->path, records->items, records->count,
 				     r->time_ms, r->arena) != 0)
-			json_null(r->json);
+			json_nil(r->json);
 	}
 	node_units_json(r->json, model, records->items, records->count);
 }
@@ -167,7 +167,7 @@ static void composite_values(const struct rendering *r, const struct model *mode
 		json_key(r->json, "values");
 		if (node_map_series(r->json, model, records->items, records->count, r->time_ms, r->arena) !=
 		    0)
-			json_null(r->json);
+			json_nil(r->json);
 	}
 	node_units_json(r->json, model, records->items, records->count);
 }
@@ -177,12 +177,12 @@ static void notification_raw(const struct rendering *r, const char *error)
 	const struct lwm2m_event *e = r->event;
 
 	json_key(r->json, "val");
-	json_null(r->json);
+	json_nil(r->json);
 	json_key(r->json, "raw");
 	json_open(r->json, '{');
 	json_key(r->json, "contentFormat");
 	if (e->format == FORMAT_NONE)
-		json_null(r->json);
+		json_nil(r->json);
 	else
 		json_uint(r->json, e->format);
 	json_key(r->json, "payload");

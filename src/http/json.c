@@ -177,7 +177,7 @@ void json_bool(struct json *j, bool v)
 	buffer_str(j->out, v ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_nil(struct json *j)
 {
 	before_value(j);
 	buffer_str(j->out, "null");

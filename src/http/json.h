@@ -34,7 +34,8 @@ void json_str(struct json *j, const char *text);
 void json_uint(struct json *j, uint64_t v);
 void json_int(struct json *j, int64_t v);
 void json_bool(struct json *j, bool v);
-void json_null(struct json *j);
+/* null. Not json_null, which is a function of jansson. */
+void json_nil(struct json *j);
 /* A string of lower-case hex digits. */
 void json_hex(struct json *j, struct span bytes);
 

@@ -94,7 +94,7 @@ void node_json_value(struct json *j, const struct value *v)
 		break;
 	case VALUE_NONE:
 	case VALUE_TYPES:
-		json_null(j);
+		json_nil(j);
 		break;
 	}
 }
@@ -263,7 +263,7 @@ int node_json_series(struct json *j, const struct model *model, const struct pat
 		json_int(j, sorted[from].time_ms);
 		json_key(j, "val");
 		if (node_json(j, model, path, sorted + from, to - from) != 0)
-			json_null(j);
+			json_nil(j);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

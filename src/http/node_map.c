@@ -29,7 +29,7 @@ static void member(struct json *j, const struct model *model, const struct path 
 
 	json_key(j, path_format(path, text));
 	if (node_json(j, model, path, items, count) != 0)
-		json_null(j);
+		json_nil(j);
 }
 
 void node_map_json(struct json *j, const struct model *model, const struct record *items, size_t count)

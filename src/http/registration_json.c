@@ -43,7 +43,7 @@ static void link_params_json(struct json *j, struct span raw)
 		if (params[i].has_value)
 			json_text(j, params[i].raw);
 		else
-			json_null(j);
+			json_nil(j);
 	}
 	json_close(j, '}');
 }
@@ -94,7 +94,7 @@ static void extra_json(struct json *j, struct span left)
 		if (has_value)
 			json_text(j, value);
 		else
-			json_null(j);
+			json_nil(j);
 	}
 	json_close(j, '}');
 }

@@ -34,7 +34,7 @@ static void raw_json(struct json *j, const struct queued_end *end)
 	json_open(j, '{');
 	json_key(j, "contentFormat");
 	if (end->format == FORMAT_NONE)
-		json_null(j);
+		json_nil(j);
 	else
 		json_uint(j, end->format);
 	json_key(j, "payload");

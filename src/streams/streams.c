@@ -29,6 +29,8 @@ static void on_tick(uv_timer_t *timer)
 		ticket_tick(s, now);
 		waiting_tick(s, now);
 	}
+	if (s->bridge)
+		bridge_tick(s, now);
 }
 
 int streams_new(const struct streams_config *config, struct uv_loop_s *loop, struct http *http,
@@ -48,16 +50,15 @@ int streams_new(const struct streams_config *config, struct uv_loop_s *loop, str
 	/* A name of this process alone: what another one of the same node left is taken over like that of
 	 * others. */
 	snprintf(s->consumer, sizeof(s->consumer), "%" PRIu32 "-%" PRIu64, config->node, config->incarnation);
-	if (config->requests)
-		err = inbox_start(s);
-	if (err < 0) {
-		free(s);
-		return err;
-	}
 	uv_timer_init(loop, &s->tick);
 	uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+	/* From here on it has to be stopped, whatever happens. */
 	*out = s;
-	return 0;
+	if (config->bridge)
+		err = bridge_start(s);
+	if (err == 0 && config->requests)
+		err = inbox_start(s);
+	return err;
 }
 
 void streams_closed(void *ctx)
@@ -80,14 +81,18 @@ void streams_stop(struct streams *s, void (*stopped)(void *ctx), void *ctx)
 	s->stopped_ctx = ctx;
 	s->closing = 2;
 	ticket_stop(s);
+	if (s->bridge)
+		bridge_stop(s);
 	uv_close((uv_handle_t *)&s->tick, tick_closed);
 	redis_feed_free(s->inbox.feed, streams_closed, s);
 }
 
 struct streams *streams_free(struct streams *s)
 {
-	if (s)
-		assert(list_empty(&s->tickets) && s->late_count == 0);
+	if (!s)
+		return NULL;
+	assert(list_empty(&s->tickets) && s->late_count == 0);
+	bridge_free(s);
 	free(s);
 	return NULL;
 }

@@ -2,8 +2,8 @@
 /* SPDX-FileCopyrightText: the shoal authors */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/log.h"
-#include "base/span.h"
 
 /*
  * Backends that have nothing but Redis: their requests come by a stream, and are answered by streams
@@ -15,6 +15,7 @@
 struct uv_loop_s;
 struct store;
 struct http;
+struct store_event;
 struct streams;
 
 struct streams_config {
@@ -28,9 +29,14 @@ struct streams_config {
 	uint64_t tickets_ttl_ms; /* how long an answer is known by its ticket */
 	uint64_t claim_ms; /* a request that its node says nothing of for so long is taken over by another */
 	bool bridge;	   /* serve the channels of Leshan's former cluster module */
+	/* The JSON of an event: event_text of http/event_json.h. */
+	int (*render)(void *ctx, const struct store_event *event, struct buffer *json,
+		      struct buffer *replaced, const char **name);
+	void *render_ctx;
 };
 
-/* All are borrowed until streams_free; the store has to be one in Redis. -ENOMEM. */
+/* All are borrowed until streams_free; the store has to be one in Redis. -ENOMEM: *out may
+ * be set all the same, and is to be stopped then. */
 int streams_new(const struct streams_config *config, struct uv_loop_s *loop, struct http *http,
 		struct store *store, struct log *log, struct streams **out) NODISCARD;
 /* A request that waited for its device is over, and that is stored: its id, and the JSON of the event

@@ -3,6 +3,7 @@
 """redis-server for a test, and the plainest client: RESP 2 over a unix socket, as a backend of any language has it."""
 
 import pathlib
+import select
 import socket
 import subprocess
 
@@ -20,7 +21,7 @@ class Client:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
-        self.file = self.socket.makefile("rb")
+        self.buffer = b""
 
     def __enter__(self):
         return self
@@ -29,7 +30,6 @@ class Client:
         self.close()
 
     def close(self):
-        self.file.close()
         self.socket.close()
 
     def send(self, *words):
@@ -42,10 +42,30 @@ class Client:
             raise answer
         return answer
 
+    def waits(self, timeout):
+        """Whether there is something to receive, now or within so many seconds."""
+        return bool(self.buffer or select.select([self.socket], [], [], timeout)[0])
+
+    def _fill(self):
+        data = self.socket.recv(1 << 20)
+        assert data, "Redis closed the connection"
+        self.buffer += data
+
+    def _line(self):
+        while b"\r\n" not in self.buffer:
+            self._fill()
+        line, _, self.buffer = self.buffer.partition(b"\r\n")
+        return line
+
+    def _bytes(self, size):
+        while len(self.buffer) < size + 2:
+            self._fill()
+        data, self.buffer = self.buffer[:size], self.buffer[size + 2:]
+        return data
+
     def _read(self):
-        line = self.file.readline()
-        assert line.endswith(b"\r\n"), "Redis closed the connection"
-        kind, rest = line[:1], line[1:-2]
+        line = self._line()
+        kind, rest = line[:1], line[1:]
         if kind == b"+":
             return rest
         if kind == b"-":
@@ -56,7 +76,7 @@ class Client:
         if size < 0:
             return None
         if kind == b"$":
-            return self.file.read(size + 2)[:-2]
+            return self._bytes(size)
         assert kind == b"*", line
         return [self._read() for _ in range(size)]
 

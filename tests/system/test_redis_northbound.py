@@ -9,7 +9,7 @@ import time
 import pytest
 
 import shoal
-from coap_peer import TEXT, Device, unique
+from coap_peer import GET, TEXT, Device, unique
 from redis_peer import RedisError, Server, fields
 
 PREFIX, REPLIES = "shoal:", "answers"
@@ -40,6 +40,12 @@ def node(start, redis, tmp_path):
         return start("--node-cluster-key-file", str(key), "--node-id", str(id), *FAST, *options, store=redis.url)
 
     return begin
+
+
+def met(*nodes):
+    """Until each knows the others: before that they may take its devices for those of a dead node."""
+    shoal.wait_until(lambda: all(n.log.count(" node-there ") >= len(nodes) - 1 for n in nodes), what="nodes that meet")
+    return nodes
 
 
 class Backend:
@@ -109,14 +115,15 @@ class Backend:
 
 
 def rejoin(d, **more):
-    """Registers at a node that has to take the device over from one that died."""
-    for _ in range(8):
-        message = d.send(d.register_message(**more))
-        answer = d.receive(1.0)
-        if answer and answer.mid == message.mid:
-            assert answer.text == "2.01"
-            return
-    pytest.skip("nodes do not take devices over")
+    """Registers at a node that has to take the device over from one that died, as soon as that is known."""
+    def registered():
+        message, end = d.send(d.register_message(**more)), time.monotonic() + 0.5
+        while (left := end - time.monotonic()) > 0:
+            answer = d.receive(left)
+            if answer and answer.mid == message.mid:
+                return answer.text == "2.01"
+        return False
+    shoal.wait_until(registered, 15, "a node that takes the device over")
 
 
 # ---- events ----
@@ -493,8 +500,62 @@ def test_a_node_that_dies_before_it_sent(node, redis, backend):
         d.silence(0.3)
 
 
+@pytest.mark.parametrize("kind,path,repeats", [("read", "/3/0/9", True), ("execute", "/3/0/4", False)])
+def test_the_owner_of_the_device_dies_and_not_the_node_that_had_the_request(node, backend, kind, path, repeats):
+    owner, other = met(node("--redis-requests=no", "--cluster-lease", "1s"), node("--cluster-lease", "1s", id=2))
+    with Device(owner.coap_port) as d:
+        d.register()
+        ticket = backend.ask(d.endpoint, req_kind=kind, req_path=path, timeout=20)
+        d.next_request()
+        owner.kill()
+        d.drain()
+        d.server = (d.host, other.coap_port)
+        rejoin(d)
+        if repeats:
+            assert d.serve_one("2.05", b"1", TEXT, timeout=10).path == path
+            assert backend.final(ticket)["type"] == "result"
+        else:
+            answer = backend.final(ticket)
+            assert (answer["type"], answer["error"]) == ("error", "outcome-unknown")
+        d.silence(0.3)
+
+
+def test_any_node_serves_any_device(node, backend):
+    owner, other = met(node("--redis-requests=no"), node(id=2))
+    with Device(owner.coap_port) as d:
+        d.register()
+        for _ in range(5):
+            ticket = backend.read(d.endpoint, "/3/0/9")
+            d.serve_one("2.05", b"1", TEXT)
+            assert backend.final(ticket)["type"] == "result"
+    assert other.alive
+
+
+def test_a_node_that_is_stopped_leaves_its_requests_to_others(node, backend):
+    daemon, other = met(node("--cluster-lease", "1s"), node("--redis-requests=no", "--cluster-lease", "1s", id=2))
+    with Device(other.coap_port) as d:
+        d.register()
+        ticket = backend.read(d.endpoint, "/3/0/9", timeout=30)
+        d.next_request()
+        assert daemon.stop() == 0, daemon.log
+        assert "Sanitizer" not in daemon.log
+        shoal.wait_until(lambda: backend.waits() == 1, what="the request")
+        d.drain()
+        daemon.start()
+
+        def answered():
+            request = d.receive(0.2)  # the one that was passed on before may come once more, too
+            if request and request.code == GET:
+                d.answer(request, "2.05", b"1", format=TEXT)
+            return backend.of(ticket)[1:]
+
+        shoal.wait_until(answered, 20, "an answer")
+        assert backend.final(ticket)["type"] == "result"
+        assert daemon.stop() == 0 and "Sanitizer" not in daemon.log
+
+
 def test_a_long_request_is_not_taken_over(node, backend):
-    daemon, other = node(), node(id=2)
+    daemon, other = met(node(), node(id=2))
     with Device(daemon.coap_port) as d:
         d.register()
         ticket = backend.ask(d.endpoint, req_kind="execute", req_path="/3/0/4", timeout=20)
@@ -614,3 +675,141 @@ def test_a_store_that_is_not_redis(folder):
     answer = shoal.run("shoald", "--store-url", f"lmdb:{folder}/data", "--redis-requests=yes", "--http-listen",
                        "127.0.0.1:0", "--coap-listen", "127.0.0.1:0", "--dtls-listen", "none")
     assert answer.returncode == 2 and "redis://" in answer.stderr
+
+
+# ---- the channels of Leshan's former cluster module ----
+
+CHANNELS = ["LESHAN_RESP", "LESHAN_REG_NEW", "LESHAN_REG_UP", "LESHAN_REG_DEL"]
+
+
+class Listener:
+    """Subscribed to what the former module published."""
+
+    def __init__(self, redis):
+        self.redis = redis.client()
+        self.redis.send("SUBSCRIBE", *CHANNELS)
+        for _ in CHANNELS:
+            self.redis.receive()
+
+    def next(self, timeout=10.0):
+        assert self.redis.waits(timeout), "nothing was published"
+        kind, channel, text = self.redis.receive()
+        assert kind == b"message"
+        return channel.decode(), json.loads(text)
+
+    def silence(self, seconds=0.5):
+        assert not self.redis.waits(seconds), self.next()
+
+
+@pytest.fixture
+def former(node, redis, backend):
+    """A node that serves them, and who listens."""
+    daemon = node("--redis-requests=no", "--redis-leshan-channels=yes")
+    shoal.wait_until(lambda: "leshan-channels-served" in daemon.log, what="the lease")
+    shoal.wait_until(lambda: backend.redis("EXISTS", PREFIX + "{bridge}place"), what="a place in the log")
+    daemon.listener = Listener(redis)
+    yield daemon
+    daemon.listener.redis.close()
+
+
+def publish(backend, ticket, ep, **req):
+    backend.redis("PUBLISH", "LESHAN_REQ", json.dumps({"ticket": ticket, "ep": ep, "req": req}))
+
+
+def test_former_registrations(former):
+    with Device(former.coap_port) as d:
+        d.register(links=b'</3303>;ver="1.1",</3/0>', lt=200, query=["x=y"])
+        channel, new = former.listener.next()
+        assert channel == "LESHAN_REG_NEW"
+        assert {k: new[k] for k in ("ep", "lt", "ver", "bnd", "address", "port", "addAttr", "root")} == {
+            "ep": d.endpoint, "lt": 200, "ver": "1.1", "bnd": "U", "address": "127.0.0.1", "port": d.port,
+            "addAttr": {"x": "y"}, "root": "/"}
+        assert new["objLink"] == [{"url": "/3303", "at": {"ver": '"1.1"'}}, {"url": "/3/0", "at": {}}]
+        assert new["regDate"] == new["lastUp"] and f"/rd/{new['regId']}" == d.location
+        d.update("lt=100")
+        channel, up = former.listener.next()
+        assert channel == "LESHAN_REG_UP"
+        assert up["regUpdate"] == {"regId": new["regId"], "address": "127.0.0.1", "port": d.port, "lt": 100}
+        assert up["regUpdated"]["lt"] == 100 and up["regUpdated"]["ep"] == d.endpoint
+        d.register()
+        assert [former.listener.next()[0] for _ in range(2)] == ["LESHAN_REG_DEL", "LESHAN_REG_NEW"]
+        d.deregister()
+        channel, gone = former.listener.next()
+        assert (channel, gone["ep"]) == ("LESHAN_REG_DEL", d.endpoint)
+
+
+def test_former_requests(former, backend):
+    listener = former.listener
+    with Device(former.coap_port) as d:
+        d.register(links=b"</1/0>,</3/0>,</3303/0>")
+        listener.next()
+
+        def ask(ticket, kind, path, answer, rep, **more):
+            publish(backend, ticket, d.endpoint, kind=kind, path=path, **more)
+            request = d.next_request()
+            assert listener.next() == ("LESHAN_RESP", {"ticket": ticket, "ack": True})
+            d.answer(request, *answer[:2], format=answer[2])
+            assert listener.next() == ("LESHAN_RESP", {"ticket": ticket, "rep": rep})
+            return request
+
+        ask("t1", "read", "/3/0/9", ("2.05", b"77", TEXT),
+            {"code": "CONTENT", "kind": "read",
+             "content": {"id": 9, "type": "INTEGER", "kind": "singleResource", "value": 77}})
+        ask("t2", "read", "/3/0", ("2.05", b'[{"bn":"/3/0/","n":"0","vs":"x"},{"n":"6/0","v":1}]', 110),
+            {"code": "CONTENT", "kind": "read",
+             "content": {"id": 0, "kind": "instance", "resources": {
+                 "0": {"id": 0, "type": "STRING", "kind": "singleResource", "value": "x"},
+                 "6": {"id": 6, "type": "INTEGER", "kind": "multipleResource", "values": {"0": 1}}}}})
+        ask("t3", "discover", "/3", ("2.05", b'</3>;ver="1.1",</3/0>', 40),
+            {"code": "CONTENT", "kind": "discover", "objectLinks": '</3>;ver="1.1",</3/0>'})
+        written = ask("t4", "write", "/5/0/0", ("2.04", b"", None), {"code": "CHANGED", "kind": "write"},
+                      mode="REPLACE", contentFormat=42,
+                      node={"id": 0, "kind": "singleResource", "type": "OPAQUE", "value": "AQID"})
+        assert written.payload == b"\1\2\3"
+        ask("t5", "execute", "/3/0/4", ("4.05", b"", None), {"code": "METHOD_NOT_ALLOWED", "errorMessage": None})
+        publish(backend, "t6", "nobody", kind="read", path="/3")
+        assert listener.next()[1] == {"ticket": "t6", "ack": True}
+        assert listener.next()[1] == {"ticket": "t6", "err": {
+            "errorMessage": "No registration for this endpoint nobody."}}
+        publish(backend, "t7", d.endpoint, kind="fly", path="/3")
+        assert list(listener.next()[1]) == ["ticket", "err"]
+        backend.redis("PUBLISH", "LESHAN_REQ", "{")
+        listener.silence()
+
+
+def test_former_notifications_have_the_ticket_of_their_observe(former, backend):
+    listener = former.listener
+    with Device(former.coap_port) as d:
+        d.register()
+        listener.next()
+        publish(backend, "mine", d.endpoint, kind="observe", path="/3303/0/5700")
+        observe = d.serve_one("2.05", b"20.5", TEXT, [(6, b"\x01")])
+        assert [list(listener.next()[1])[1] for _ in range(2)] == ["ack", "rep"]
+        for sequence, value in ((2, 21.5), (3, 22.0)):
+            d.notify(observe, sequence, str(value).encode())
+            d.expect(lambda m: m.type == 2)
+            assert listener.next() == ("LESHAN_RESP", {"ticket": "mine", "rep": {
+                "code": "CONTENT", "kind": "observe",
+                "content": {"id": 5700, "type": "FLOAT", "kind": "singleResource", "value": value}}})
+        assert backend.redis("HGETALL", f"{PREFIX}bridge:{d.endpoint}") == [b"/3303/0/5700", b"mine"]
+        d.deregister()
+        assert listener.next()[0] == "LESHAN_REG_DEL"
+        assert not backend.redis("EXISTS", f"{PREFIX}bridge:{d.endpoint}")
+
+
+def test_one_node_answers_for_all_and_another_goes_on(former, node, redis, backend):
+    listener = former.listener
+    second = node("--redis-requests=no", "--redis-leshan-channels=yes", id=2)
+    time.sleep(1.2)
+    publish(backend, "a", "nobody", kind="read", path="/3")
+    assert [list(listener.next()[1])[1] for _ in range(2)] == ["ack", "err"]
+    listener.silence()
+    former.kill()
+    # What happens while nobody has the lease is told by the next one.
+    with Device(second.coap_port) as d:
+        d.register()
+        assert listener.next(10)[1]["ep"] == d.endpoint
+        publish(backend, "b", d.endpoint, kind="read", path="/3/0/9")
+        d.serve_one("2.05", b"1", TEXT)
+        assert [list(listener.next()[1])[1] for _ in range(2)] == ["ack", "rep"]
+        listener.silence()

@@ -124,7 +124,7 @@ static void sets_commas(void **state)
 	json_open(&json, '[');
 	json_open(&json, '{');
 	json_close(&json, '}');
-	json_null(&json);
+	json_nil(&json);
 	json_int(&json, INT64_MIN);
 	json_hex(&json, span_of("\x0A\xFF", 2));
 	json_close(&json, ']');

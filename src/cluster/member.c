@@ -6,7 +6,8 @@
  *
  * The hard idea: absence means something only if it was looked for with a store that was there all the time.
  * A store that was away for longer than a lease comes back without any lease, or with those of the nodes that
- * were quickest; so removals wait for one lease time after it is back, additions do not.
+ * were quickest; so removals wait for one lease time after it is back, additions do not. That it was away is
+ * told by errors, or by nothing but the time that an answer took: of a store that stood still no call fails.
  */
 
 #include "cluster/member.h"
@@ -85,6 +86,7 @@ struct members {
 	bool contested;		/* our id is another's, since ... */
 	uint64_t contested_ms;	/* ... then */
 	uint64_t keep_until_ms; /* nobody is removed before */
+	uint64_t heard_ms;	/* when the store answered last */
 };
 
 bool members_joined(const struct members *m)
@@ -92,9 +94,15 @@ bool members_joined(const struct members *m)
 	return m->joined;
 }
 
+/* Leases that were renewed when it was heard last may have ended since. */
+static bool is_silent(const struct members *m)
+{
+	return m->timers->now_ms > m->heard_ms + m->config.ttl_ms - m->config.renew_ms;
+}
+
 bool members_is_settling(const struct members *m)
 {
-	return m->away || m->timers->now_ms < m->keep_until_ms;
+	return m->away || is_silent(m) || m->timers->now_ms < m->keep_until_ms;
 }
 
 size_t members_count(const struct members *m)
@@ -186,9 +194,10 @@ static void listed(struct members *m)
 
 static void note_back(struct members *m)
 {
-	if (m->away)
+	if (m->away || is_silent(m))
 		m->keep_until_ms = m->timers->now_ms + m->config.ttl_ms + m->config.renew_ms;
 	m->away = false;
+	m->heard_ms = m->timers->now_ms;
 }
 
 static void on_listed(void *ctx, int result, const struct store_lease *lease)
@@ -208,10 +217,12 @@ static void on_listed(void *ctx, int result, const struct store_lease *lease)
 	m->busy--;
 	if (m->stopped)
 		return;
-	if (result < 0)
+	if (result < 0) {
 		m->away = true;
-	else
-		listed(m);
+		return;
+	}
+	note_back(m);
+	listed(m);
 }
 
 static void list_members(struct members *m)
@@ -295,6 +306,7 @@ struct members *members_new(const struct members_config *config, const struct me
 	m->host = *host;
 	m->store = store;
 	m->timers = timers;
+	m->heard_ms = timers->now_ms;
 	timer_set(timers, &m->timer, timers->now_ms, on_timer);
 	return m;
 }

@@ -118,6 +118,7 @@ static struct {
 	struct world_job jobs[WORLD_JOBS];
 	size_t job_count;
 	bool store_away;
+	bool store_stands;     /* what it is asked waits, and does not fail */
 	bool effects;	       /* datagrams have them */
 	unsigned lose_replies; /* of 100 */
 	enum owners_proof proof;
@@ -725,7 +726,7 @@ static inline bool world_step(void)
 {
 	struct world_job j;
 
-	if (world.job_count == 0)
+	if (world.job_count == 0 || world.store_stands)
 		return false;
 	j = world.jobs[0];
 	memmove(world.jobs, world.jobs + 1, --world.job_count * sizeof(j));

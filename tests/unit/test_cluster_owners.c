@@ -47,6 +47,27 @@ static void an_outage_of_the_store_is_nobody_s_death(void **state)
 	assert_false(members_is_settling(NODE(1)->members));
 }
 
+static void a_store_that_stands_still_is_nobody_s_death(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) { /* in between two calls, or in the middle of either */
+		world.store_stands = true;
+		world_pass(12000);
+		assert_true(members_is_settling(NODE(1)->members));
+		world.store_stands = false;
+		for (int k = 0; k < 30; k++) {
+			world_pass(100);
+			for (int id = 1; id <= 3; id++)
+				assert_int_equal(members_count(NODE(id)->members), 3);
+		}
+		world_pass(3000 + (uint64_t)i * 300);
+		assert_false(members_is_settling(NODE(1)->members));
+	}
+	world_kill(3);
+	world_pass(6000);
+	assert_int_equal(members_count(NODE(1)->members), 2);
+}
+
 static void an_id_is_held_by_one(void **state)
 {
 	struct world_node *first = NODE(1);
@@ -504,6 +525,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 		TEST(nodes_know_each_other),
 		TEST(an_outage_of_the_store_is_nobody_s_death),
+		TEST(a_store_that_stands_still_is_nobody_s_death),
 		TEST(an_id_is_held_by_one),
 		TEST(a_start_waits_for_the_lease_before_it),
 		TEST(a_device_follows_its_datagrams),

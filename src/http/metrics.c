@@ -55,6 +55,8 @@ static const struct metric metrics[] = {
 	{"shoal_refused_total", "Messages of devices that were refused.", COUNTER, FIGURE(lwm2m.refused), 0},
 	{"shoal_not_stored_total", "Messages of devices not acknowledged because a write failed.", COUNTER,
 	 FIGURE(lwm2m.not_stored), 0},
+	{"shoal_restored_total", "Devices written anew to a store that had lost of them.", COUNTER,
+	 FIGURE(lwm2m.restored), 0},
 	{"shoal_requests_total", "Requests to devices.", COUNTER, FIGURE(lwm2m.requests), 0},
 	{"shoal_request_timeouts_total", "Requests to devices without answer in time.", COUNTER,
 	 FIGURE(lwm2m.request_timeouts), 0},

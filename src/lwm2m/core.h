@@ -68,6 +68,7 @@ struct device {
 	bool queue_unknown; /* nobody has looked yet what waits for it in the store */
 	bool queue_counted; /* queue_number was seen */
 	bool failing;	    /* a write failed and others are in flight: no new ones until they are back */
+	bool behind;	    /* the store has less of it than we do: all of it is written anew */
 	bool forgotten;	    /* another owner has it: found no more, freed once nothing is in flight */
 	uint8_t moving;	    /* enum moving */
 	bool session_gone;  /* its association ended while it was packed */

@@ -434,6 +434,7 @@ struct lwm2m_stats {
 	uint64_t sends, refused, not_stored, requests, request_timeouts;
 	uint64_t queued, queued_sent, queued_ended[QUEUED_STATES]; /* the last by their state */
 	uint64_t given, taken, dropped;				   /* devices that moved */
+	uint64_t restored; /* devices written anew to a store that had lost of them */
 	size_t devices, observations, requests_active;
 	struct coap_stats coap;
 };

@@ -8,7 +8,8 @@
  * as stored. Several writes of a device may be on their way; the store does them in order. If one fails,
  * those behind it find a gap in the numbers and fail too; until the last is back nothing new is started, then
  * numbering goes on from what is stored. What was not acknowledged is sent again by the device, and is then
- * work like any other.
+ * work like any other. A store that lost writes it had called back, or everything, is first given the whole
+ * device as it is in memory: to changes of what it does not have it would say no for ever.
  */
 
 #include <errno.h>
@@ -170,6 +171,9 @@ static void note_failure(struct device *d, int result, const struct store_hot *f
 	s->stats.not_stored++;
 	d->failing = true;
 	if (result == STORE_BEHIND || (result == STORE_REFUSED && is_ours(s, found))) {
+		/* Else only a write in front of this one failed. */
+		d->behind |= result == STORE_BEHIND &&
+			     (found->number != d->number_stored || found->fence.gen != d->hot.fence.gen);
 		d->hot.fence.gen = found->fence.gen;
 		d->number_stored = found->number;
 		/* A bare device would forget this at once, and its retransmission fail like this one. */
@@ -186,6 +190,27 @@ static void note_failure(struct device *d, int result, const struct store_hot *f
 		    result < 0	   ? strerror(-result)
 		    : d->forgotten ? "another owner"
 				   : "the store counts otherwise; its retransmission is taken");
+}
+
+static void restored(struct effect *e, bool stored)
+{
+	/* Else the next write that comes back says so again. */
+	e->device->server->stats.restored += stored;
+}
+
+/* No event, and nothing is answered: whoever waits for more sends again. */
+static void write_everything(struct device *d)
+{
+	struct device_change change = {.change = STORE_RECORD_PUT};
+	struct effect *e;
+
+	d->behind = false;
+	change.record = d->record ? blob_copy(blob_span(d->record)) : NULL;
+	e = change.record ? effect_new(d, restored) : NULL;
+	if (e)
+		device_write(d, &change, e);
+	else
+		free(change.record);
 }
 
 static void effect_settle(struct effect *e, bool stored)
@@ -206,6 +231,8 @@ static void effect_settle(struct effect *e, bool stored)
 		d->failing = false;
 	}
 	d->held++;
+	if (d->inflight == 0 && d->behind)
+		write_everything(d);
 	e->settle(e, stored);
 	d->held--;
 	free(e->record);

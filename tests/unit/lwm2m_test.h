@@ -367,6 +367,19 @@ static inline void bench_finish_write(struct bench *b, int result)
 	w.done(w.ctx, &(struct store_written){.result = result, .queue = b->queue_number});
 }
 
+/* It fails, because the store has this of the device. */
+static inline void bench_finish_behind(struct bench *b, uint32_t gen, uint64_t number)
+{
+	struct bench_write w = b->writes[b->write_done % BENCH_WRITES];
+	struct store_written written = {.result = STORE_BEHIND, .found = w.hot};
+
+	assert_true(b->write_done < b->write_count);
+	b->write_done++;
+	written.found.fence.gen = gen;
+	written.found.number = number;
+	w.done(w.ctx, &written);
+}
+
 static inline void bench_store_all(struct bench *b)
 {
 	while (b->write_done < b->write_count)

@@ -278,10 +278,71 @@ static void writes_behind_a_failed_one_fail_too_and_then_it_goes_on(void **state
 	bench_finish_write(b, -EIO);
 	bench_request(b, COAP_POST, 4, location, "", NULL);
 	assert_int_equal(b->write_count, 3); /* nothing new until all are back */
-	bench_finish_write(b, STORE_BEHIND);
+	bench_finish_behind(b, 1, 1);
 	assert_true(bench_silent(b));
-	b->devices[0].hot.number = 1;
+	assert_int_equal(b->write_count, 3); /* the store lacks nothing */
 	bench_request(b, COAP_POST, 3, location, "lt=77", NULL);
+	bench_store_all(b);
+	bench_expect(b, 3, COAP_CHANGED);
+	bench_free(b);
+}
+
+static void a_store_that_lost_a_device_gets_all_of_it(void **state)
+{
+	struct bench *b = bench_new();
+	struct lwm2m_stats stats;
+	char location[32];
+
+	(void)state;
+	bench_register(b, 1, QUERY, location);
+	bench_request(b, COAP_POST, 2, location, "lt=77", NULL);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_CHANGED);
+	bench_request(b, COAP_POST, 3, location, "", NULL);
+	bench_request(b, COAP_DELETE, 4, location, "", NULL);
+	memset(&b->devices[0], 0, sizeof(b->devices[0])); /* as a store that starts empty */
+	bench_finish_behind(b, 1, 0);
+	assert_int_equal(b->write_count, 4); /* not before all are back */
+	bench_finish_behind(b, 1, 0);
+	assert_true(bench_silent(b));
+	assert_int_equal(b->write_count, 5);
+	bench_store_all(b);
+	assert_true(bench_silent(b));
+	assert_int_equal(b->devices[0].hot.number, 1);
+	assert_true(b->devices[0].record_len > 0);
+	assert_int_equal(b->event_count, 2); /* and no third */
+	lwm2m_stats(b->server, &stats);
+	assert_int_equal(stats.restored, 1);
+	assert_int_equal(stats.devices, 1);
+	bench_request(b, COAP_POST, 3, location, "", NULL);
+	bench_store_all(b);
+	bench_expect(b, 3, COAP_CHANGED);
+	bench_request(b, COAP_DELETE, 4, location, "", NULL);
+	bench_store_all(b);
+	bench_expect(b, 4, COAP_DELETED);
+	bench_free(b);
+}
+
+static void a_store_that_lost_its_last_writes_gets_them_again(void **state)
+{
+	struct bench *b = bench_new();
+	struct bench_device old;
+	char location[32];
+
+	(void)state;
+	bench_register(b, 1, QUERY, location);
+	old = b->devices[0];
+	bench_request(b, COAP_POST, 2, location, "lt=77", NULL);
+	bench_store_all(b);
+	bench_expect(b, 2, COAP_CHANGED);
+	bench_request(b, COAP_POST, 3, location, "", NULL);
+	b->devices[0] = old; /* as a replica that became the primary */
+	bench_finish_behind(b, 1, 1);
+	bench_store_all(b);
+	assert_int_equal(b->devices[0].hot.number, 2);
+	assert_true(b->devices[0].record_len != old.record_len ||
+		    memcmp(b->devices[0].record, old.record, old.record_len) != 0);
+	bench_request(b, COAP_POST, 3, location, "", NULL);
 	bench_store_all(b);
 	bench_expect(b, 3, COAP_CHANGED);
 	bench_free(b);
@@ -356,6 +417,8 @@ int main(void)
 		cmocka_unit_test(a_restart_goes_on_where_it_was),
 		cmocka_unit_test(what_is_written_but_not_stored_is_gone_after_a_crash),
 		cmocka_unit_test(writes_behind_a_failed_one_fail_too_and_then_it_goes_on),
+		cmocka_unit_test(a_store_that_lost_a_device_gets_all_of_it),
+		cmocka_unit_test(a_store_that_lost_its_last_writes_gets_them_again),
 		cmocka_unit_test(requests_that_are_none_of_ours_get_the_code_for_it),
 		cmocka_unit_test(what_the_backend_wants_outlives_the_registration),
 	};

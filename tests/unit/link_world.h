@@ -46,7 +46,7 @@ struct node {
 	uint32_t number;
 	uint64_t incarnation;
 	bool gone;
-	unsigned messages, executed;
+	unsigned messages, executed, strangers;
 	uint32_t from;
 	uint64_t from_incarnation;
 	uint16_t kind;
@@ -229,7 +229,15 @@ static inline void on_call(void *ctx, uint32_t from, uint64_t incarnation, uint1
 	}
 }
 
-static const struct links_handlers handlers = {on_message, on_call};
+static inline void on_stranger(void *ctx, uint32_t from, uint64_t incarnation)
+{
+	struct node *n = ctx;
+
+	assert_true(from >= 1 && incarnation > 0);
+	n->strangers++;
+}
+
+static const struct links_handlers handlers = {on_message, on_call, on_stranger};
 
 static inline void on_done(void *ctx, int err, struct span answer)
 {

@@ -89,6 +89,15 @@ const struct cli_command cli_commands[] = {
 	 command_token},
 	{"failures", "[clear]", 0, 1, 0, "Show which devices could not connect, and why",
 	 "The last one comes first. clear forgets them all.\n", command_failures},
+	{"node", "[drain ID]", 0, 2, 0, "Show the nodes of the cluster, or send the devices of one away",
+	 "DEVICES is only known of the node that is asked. drain makes a node give its devices to the\n"
+	 "others and go on as one that leaves: slots and balancers' new devices go elsewhere, until it is\n"
+	 "started anew.\n"
+	 "\n"
+	 "  shoalctl node\n"
+	 "  shoalctl node drain 2\n",
+	 command_node},
+	{"owner", "EP", 1, 1, 0, "Show which node a device belongs to", "", command_owner},
 	{"status", "", 0, 0, 0, "Show whether the server is ready, and where devices reach it", "",
 	 command_status},
 };

@@ -12,6 +12,8 @@ typedef int cli_run(struct cli *c, const struct cli_args *args);
 
 /* client_commands.c */
 cli_run command_list, command_show, command_remove, command_status;
+/* cluster_commands.c */
+cli_run command_node, command_owner;
 /* device_commands.c */
 cli_run command_read, command_discover, command_write, command_exec, command_create, command_delete,
 	command_attributes;

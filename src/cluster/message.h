@@ -20,6 +20,7 @@ enum message_kind {
 	MESSAGE_EMIT = 5,    /* send this to a device from one of your sockets */
 	MESSAGE_ANSWER = 6,  /* a device answered a request that began at your node */
 	MESSAGE_HTTP = 7,    /* call: a request over HTTP for one of your devices */
+	MESSAGE_DRAIN = 8,   /* give your devices away, and go on as one that leaves; nothing in it */
 };
 
 struct message_ask {

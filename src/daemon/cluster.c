@@ -36,6 +36,7 @@ struct cluster {
 	uint32_t peers[MEMBERS_MAX]; /* that the links know */
 	size_t peer_count;
 	struct timer leaving;
+	bool emptying; /* the devices are being given away */
 	void (*left)(void *ctx);
 	void *left_ctx;
 	void (*stopped)(void *ctx);
@@ -321,6 +322,8 @@ void cluster_answer(struct cluster *c, const struct lwm2m_origin *origin, const 
 		host_send(c, origin->node, MESSAGE_ANSWER, buffer_span(&body));
 }
 
+static void begin_leaving(struct cluster *c);
+
 /* ---- what other nodes say ---- */
 
 static void take_forwarded(struct cluster *c, uint32_t node, struct span body)
@@ -366,6 +369,10 @@ static void on_message(void *ctx, uint32_t node, uint64_t incarnation, uint16_t 
 		break;
 	case MESSAGE_ANSWER:
 		take_answer(c, body);
+		break;
+	case MESSAGE_DRAIN:
+		log_event(c->parts.log, LOG_INFO, "draining", "asked-by=%u", node);
+		begin_leaving(c);
 		break;
 	default: /* of a newer version */
 		break;
@@ -452,6 +459,56 @@ static int http_pass(void *ctx, uint32_t node, struct span request, uint64_t tim
 {
 	return links_call(((struct cluster *)ctx)->links, node, MESSAGE_HTTP, request, timeout_ms, done, arg,
 			  NULL);
+}
+
+static bool http_node(void *ctx, size_t index, struct http_node *out)
+{
+	const struct cluster *c = ctx;
+	const struct member *m = members_at(c->members, index);
+	uint64_t now_ms = store_now_ms(c->parts.store);
+
+	if (!m)
+		return false;
+	*out = (struct http_node){.id = m->node,
+				  .incarnation = m->incarnation,
+				  .leaving = m->state == MEMBER_LEAVING,
+				  .left_ms = m->until_ms > now_ms ? m->until_ms - now_ms : 0,
+				  .link = m->link,
+				  .http = m->http,
+				  .version = m->version};
+	for (unsigned i = 0; i < SLOTS; i++)
+		out->slots += c->slots.node[i] == m->node;
+	return true;
+}
+
+static bool http_settling(void *ctx)
+{
+	return members_is_settling(((struct cluster *)ctx)->members);
+}
+
+static bool others_stay(const struct cluster *c, uint32_t node)
+{
+	const struct member *m;
+
+	for (size_t i = 0; (m = members_at(c->members, i)); i++)
+		if (m->node != node && m->state == MEMBER_UP)
+			return true;
+	return false;
+}
+
+static int http_drain(void *ctx, uint32_t node)
+{
+	struct cluster *c = ctx;
+
+	if (!members_find(c->members, node))
+		return -ENOENT;
+	if (!others_stay(c, node))
+		return -EBUSY;
+	if (node != (uint32_t)c->parts.settings->node_id)
+		return links_send(c->links, node, MESSAGE_DRAIN, span_of(NULL, 0));
+	log_event(c->parts.log, LOG_INFO, "draining", "asked-by=%u", node);
+	begin_leaving(c);
+	return 0;
 }
 
 const struct http_cluster *cluster_http(struct cluster *c)
@@ -667,7 +724,8 @@ int cluster_new(const struct cluster_parts *parts, struct cluster **out)
 	if (!c)
 		return -ENOMEM;
 	c->parts = *parts;
-	c->http_cluster = (struct http_cluster){c, http_where, http_pass};
+	c->http_cluster =
+		(struct http_cluster){c, http_where, http_pass, http_node, http_settling, http_drain};
 	return open_links(c);
 }
 
@@ -690,7 +748,11 @@ static void on_drained(void *ctx, size_t left)
 	if (left)
 		log_event(c->parts.log, LOG_WARN, "devices-not-given",
 			  "count=%zu hint=\"other nodes take them from the store when they speak\"", left);
-	c->left(c->left_ctx);
+	c->emptying = false;
+	if (c->left)
+		c->left(c->left_ctx);
+	else
+		log_event(c->parts.log, LOG_INFO, "drained", "devices=%zu", lwm2m_device_count(c->server));
 }
 
 static void on_time_to_go(struct timer *t, uint64_t now_ms)
@@ -698,7 +760,19 @@ static void on_time_to_go(struct timer *t, uint64_t now_ms)
 	struct cluster *c = container_of(t, struct cluster, leaving);
 
 	(void)now_ms;
+	c->emptying = true;
 	owners_drain(c->owners, on_drained, c);
+}
+
+/* Once at a time; who asks meanwhile is told when it is over. */
+static void begin_leaving(struct cluster *c)
+{
+	members_leave(c->members);
+	if (c->emptying || timer_is_set(&c->leaving))
+		return;
+	timer_set(c->parts.timers, &c->leaving,
+		  c->parts.timers->now_ms + LEASES_TO_LEAVE * c->parts.settings->cluster_lease_ms,
+		  on_time_to_go);
 }
 
 void cluster_leave(struct cluster *c, void (*left)(void *ctx), void *ctx)
@@ -709,10 +783,7 @@ void cluster_leave(struct cluster *c, void (*left)(void *ctx), void *ctx)
 		left(ctx);
 		return;
 	}
-	members_leave(c->members);
-	timer_set(c->parts.timers, &c->leaving,
-		  c->parts.timers->now_ms + LEASES_TO_LEAVE * c->parts.settings->cluster_lease_ms,
-		  on_time_to_go);
+	begin_leaving(c);
 }
 
 static void on_links_closed(void *ctx)

@@ -463,6 +463,8 @@ static int start_http(struct node *n)
 	config->southbound_count = n->listener_count;
 	config->credentials = n->credentials;
 	config->failures = n->failures;
+	config->node = (uint32_t)n->settings->node_id;
+	config->awake_ms = n->settings->awake_ms;
 	if (n->cluster)
 		config->cluster = cluster_http(n->cluster);
 	if (n->secure) {

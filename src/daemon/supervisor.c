@@ -164,6 +164,7 @@ static int be_node(struct supervisor *s, unsigned index)
 				.ready_fd = s->ready[1]};
 	int status;
 
+	(void)setpgid(0, 0); /* Ctrl-C is the supervisor's, which passes it on, once */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != s->pid)
 		raise(SIGTERM); /* it was too late to hear of it */

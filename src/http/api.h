@@ -7,7 +7,15 @@
 /* The handlers of the table of routes, and what they share. Events have a header of their own. */
 
 /* api_clients.c */
-http_handler api_clients_list, api_client_get, api_client_remove;
+http_handler api_client_get, api_client_remove;
+/* A stored registration has 60,000 bytes at most, in JSON escapes six times that. */
+enum { REGISTRATION_TEXT_MAX = 1024 * 1024 };
+struct json;
+void client_json(struct json *j, const struct lwm2m_server *server, const struct device *d);
+/* api_list.c */
+http_handler api_clients_list;
+/* api_cluster.c */
+http_handler api_cluster, api_owner, api_drain;
 /* api_device.c */
 http_handler api_read, api_discover, api_write, api_write_attributes, api_execute, api_create, api_delete;
 /* api_observe.c */
@@ -21,7 +29,6 @@ void api_delayed(struct http_request *r, const struct lwm2m_answer *answer);
 /* api_models.c */
 http_handler api_objectspecs;
 /* One definition, as GET /api/objectspecs has it. */
-struct json;
 void object_spec_json(struct json *j, const struct object_def *def);
 /* api_registry.c */
 http_handler api_models_list, api_model_get, api_model_put, api_model_remove;

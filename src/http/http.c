@@ -46,6 +46,8 @@ void http_config_init(struct http_config *c)
 		.connections_max = 1024,
 		.streams_max = 256,
 		.event_backlog_max = 1024 * 1024,
+		.node = 1,
+		.awake_ms = 93000,
 		.wall_ms = clock_wall_ms,
 	};
 }

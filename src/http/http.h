@@ -37,6 +37,17 @@ typedef void http_where_fn(void *arg, enum http_where where, uint32_t node);
 /* `result` < 0: no answer; -ENOTCONN: it was not sent at all. */
 typedef void http_passed_fn(void *arg, int result, struct span answer);
 
+/* A node as its lease tells it. */
+struct http_node {
+	uint32_t id;
+	uint64_t incarnation;
+	bool leaving;
+	uint64_t left_ms;	   /* of its lease, by the store's clock */
+	unsigned slots;		   /* of connection ids, that are its own */
+	struct address link, http; /* port 0: not told */
+	const char *version;	   /* borrowed for the call */
+};
+
 /* The other nodes, if there are any. `done` is called once, later, unless the call fails. */
 struct http_cluster {
 	void *ctx;
@@ -44,6 +55,13 @@ struct http_cluster {
 	/* To the http_execute of that node. */
 	int (*pass)(void *ctx, uint32_t node, struct span request, uint64_t timeout_ms, http_passed_fn *done,
 		    void *arg);
+	/* The nodes that have a lease, by their ids; false behind the last. */
+	bool (*node)(void *ctx, size_t index, struct http_node *out);
+	/* The store does not answer, or has not for long enough to tell who is dead. */
+	bool (*settling)(void *ctx);
+	/* That node gives its devices away, and goes on as one that leaves. 0: it is told.
+	 * -ENOENT: there is no such node; -ENOTCONN and others: it cannot be reached. */
+	int (*drain)(void *ctx, uint32_t node);
 };
 
 /* Whether callers need a token. */
@@ -80,6 +98,8 @@ struct http_config {
 	struct failures *failures;
 	struct tokens *tokens;
 	const struct http_cluster *cluster; /* NULL: all devices are here. Borrowed until closed */
+	uint32_t node;			    /* id of this one: 1 */
+	uint64_t awake_ms; /* how long a device in queue mode is awake; for those that are not here: 93000 */
 	/* What devices see of this server, as DER; both empty: no DTLS with public keys. */
 	struct span public_key;	 /* SubjectPublicKeyInfo */
 	struct span certificate; /* the end entity's */

@@ -53,6 +53,8 @@ bool remote_concerns(const struct http_request *r)
 
 	if (!r->http->config.cluster || r->match.route->trap || (r->remote && !r->remote->replied))
 		return false;
+	if (r->match.route->handler == api_owner) /* any node reads it from the store */
+		return false;
 	if (strncmp(pattern, devices, sizeof(devices) - 1) != 0 &&
 	    strncmp(pattern, specs, sizeof(specs) - 1) != 0)
 		return false;

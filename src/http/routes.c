@@ -36,6 +36,8 @@ const struct route http_routes[] = {
 	{.method = HTTP_PUT, .trap = true, .pattern = "/api/clients/{ep}", .handler = api_invalid_path},
 	{.method = HTTP_POST, .trap = true, .pattern = "/api/clients/{ep}", .handler = api_invalid_path},
 
+	{HTTP_GET, false, "/api/clients/{ep}/owner", api_owner, "The node that the device belongs to.",
+	 .answer = ANSWER_OWNER},
 	{HTTP_GET, false, "/api/clients/{ep}/requests", api_requests_list,
 	 "Requests that wait for a device in queue mode, in order, and those that were over lately.",
 	 .answer = ANSWER_REQUESTS},
@@ -142,6 +144,11 @@ const struct route http_routes[] = {
 	 .body = BODY_TOKEN, .answer = ANSWER_TOKEN, .role = ROLE_ADMIN},
 	{HTTP_DELETE, false, "/api/tokens/{id}", api_token_revoke, "Revokes a token.",
 	 .answer = ANSWER_NOTHING, .role = ROLE_ADMIN},
+	{HTTP_GET, false, "/api/cluster", api_cluster, "The nodes, as this one knows them.",
+	 .answer = ANSWER_CLUSTER},
+	{HTTP_POST, false, "/api/cluster/nodes/{id}/drain", api_drain,
+	 "The node gives its devices to the others, and goes on as one that leaves.",
+	 .answer = ANSWER_ACCEPTED, .role = ROLE_ADMIN},
 	{HTTP_GET, false, "/api/event", api_events, "Server-sent events, of one device with ?ep=.",
 	 "ep lastEventId", .answer = ANSWER_EVENTS},
 };

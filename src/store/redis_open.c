@@ -234,6 +234,7 @@ static void redis_stats(const struct store *s, struct store_stats *out)
 	out->journal_bytes = r->trims.bytes;
 	out->events_trimmed = r->trims.trimmed;
 	out->journal_last = r->events.end.sequence;
+	out->partitions = r->layout.partitions;
 }
 
 static uint64_t redis_now_ms(const struct store *s)

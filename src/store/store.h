@@ -448,5 +448,6 @@ struct store_stats {
 	uint64_t commit_us_last, commit_us_max;
 	uint64_t devices, journal_first, journal_last, journal_bytes, tail, file_bytes, size_max;
 	uint64_t events_trimmed;
+	uint32_t partitions; /* LMDB: 0 */
 };
 void store_stats(const struct store *s, struct store_stats *out);

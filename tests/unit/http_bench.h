@@ -294,6 +294,59 @@ static inline struct device *bench_device(const char *endpoint, size_t len)
 
 /* ---- the store ---- */
 
+/* What waits for a look at devices; the test calls back. */
+static struct {
+	store_walk_fn *walk;
+	uint64_t cursor;
+	store_device_fn *find;
+	char endpoint[64];
+	void *ctx;
+	int refuse;
+	size_t walks;
+	uint64_t silent_ms;
+} bench_look;
+
+int store_walk(struct store *s, enum store_role role, uint64_t cursor, size_t count, store_walk_fn *each,
+	       void *ctx)
+{
+	(void)s;
+	assert_int_equal(role, STORE_MANAGEMENT);
+	assert_true(count > 0);
+	if (bench_look.refuse)
+		return bench_look.refuse;
+	assert_null(bench_look.walk);
+	bench_look.walk = each;
+	bench_look.cursor = cursor;
+	bench_look.ctx = ctx;
+	bench_look.walks++;
+	return 0;
+}
+
+int store_find(struct store *s, struct store_key key, store_device_fn *done, void *ctx)
+{
+	(void)s;
+	if (bench_look.refuse)
+		return bench_look.refuse;
+	assert_null(bench_look.find);
+	snprintf(bench_look.endpoint, sizeof(bench_look.endpoint), "%.*s", (int)key.endpoint.len,
+		 (const char *)key.endpoint.data);
+	bench_look.find = done;
+	bench_look.ctx = ctx;
+	return 0;
+}
+
+uint64_t store_incarnation(const struct store *s)
+{
+	(void)s;
+	return 70;
+}
+
+uint64_t store_silent_ms(const struct store *s)
+{
+	(void)s;
+	return bench_look.silent_ms;
+}
+
 struct store_cursor store_events_end(const struct store *s)
 {
 	(void)s;
@@ -529,7 +582,7 @@ void store_stats(const struct store *s, struct store_stats *out)
 {
 	(void)s;
 	*out = (struct store_stats){
-		.writes = 4711, .commit_us_last = 1500, .journal_last = bench.event_count};
+		.writes = 4711, .commit_us_last = 1500, .journal_last = bench.event_count, .partitions = 256};
 }
 
 /* The event with sequence n happened at 1000 + n. */
@@ -796,6 +849,7 @@ static inline int bench_set_up(void **state)
 
 	(void)state;
 	memset(&bench, 0, sizeof(bench));
+	memset(&bench_look, 0, sizeof(bench_look));
 	uv_loop_init(&bench.loop);
 	log_init(&bench.log, STDERR_FILENO, LOG_ERROR);
 	http_config_init(&bench.config);

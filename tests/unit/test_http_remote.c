@@ -18,6 +18,7 @@ static struct {
 	struct buffer request, answer;
 	size_t passes;
 	int refuse;
+	uint32_t drained;
 } far;
 
 static int far_where(void *ctx, struct span endpoint, http_where_fn *done, void *arg)
@@ -46,7 +47,34 @@ static int far_pass(void *ctx, uint32_t node, struct span request, uint64_t time
 	return 0;
 }
 
-static const struct http_cluster cluster = {NULL, far_where, far_pass};
+static bool far_node(void *ctx, size_t index, struct http_node *out)
+{
+	(void)ctx;
+	*out = (struct http_node){
+		.id = (uint32_t)index + 1,
+		.incarnation = 70 + index,
+		.leaving = index == 1,
+		.left_ms = 2500,
+		.slots = 4096 * (index == 0),
+		.link = {.ip = {192, 0, 2, (uint8_t)(index + 1)}, .port = 5685, .family = 4},
+		.version = "1.2.3"};
+	return index < 2;
+}
+
+static bool far_settling(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static int far_drain(void *ctx, uint32_t node)
+{
+	(void)ctx;
+	far.drained = node;
+	return far.refuse;
+}
+
+static const struct http_cluster cluster = {NULL, far_where, far_pass, far_node, far_settling, far_drain};
 
 static int set_up_far(void **state)
 {
@@ -259,6 +287,222 @@ static void a_stop_answers_what_was_passed_on(void **state)
 	free(far.passed_arg);
 }
 
+/* ---- the list, from the store ---- */
+
+static void walked(const char *endpoint, bool present, uint64_t seen_ms)
+{
+	struct registration registration = {.present = present,
+					    .id = "a1B2c3D4e5",
+					    .registered_ms = 1700000000000,
+					    .address = {.ip = {192, 0, 2, 7}, .port = 56830, .family = 4},
+					    .lifetime_s = 300,
+					    .lwm2m = {1, 1},
+					    .binding = span_str("UQ"),
+					    .queue_mode = true,
+					    .links = span_str("</1/0>,</3/0>")};
+	_cleanup_buffer_ struct buffer record = buffer_of(65536);
+	struct store_device d = {.key = {STORE_MANAGEMENT, span_str(endpoint)}, .hot = {.seen_ms = seen_ms}};
+
+	assert_int_equal(registration_encode(&registration, NULL, 0, &record), 0);
+	d.record = buffer_span(&record);
+	bench_look.walk(bench_look.ctx, STORE_DONE, &d, 0);
+}
+
+static void page_ends(int result, uint64_t next)
+{
+	store_walk_fn *walk = bench_look.walk;
+
+	bench_look.walk = NULL;
+	walk(bench_look.ctx, result, NULL, next);
+}
+
+static void begin_list(void)
+{
+	client_close(c);
+	c = client_open();
+	client_ask(c, "GET /api/clients", "\r\n");
+	WAIT_FOR(bench_look.walk);
+}
+
+static void the_list_is_that_of_all_nodes(void **state)
+{
+	(void)state;
+	begin_list();
+	assert_int_equal(bench_look.cursor, 0);
+	walked("far-1", true, bench_wall_ms() - 92000);
+	walked("gone", false, 1);
+	page_ends(STORE_ABSENT, 17);
+	WAIT_FOR(bench_look.walk);
+	assert_int_equal(bench_look.cursor, 17);
+	WAIT_FOR(client_has(c, "\"endpoint\":\"far-1\""));
+	assert_false(client_complete(c));
+	page_ends(STORE_ABSENT, 18);
+	WAIT_FOR(bench_look.walk);
+	walked("far-2", true, bench_wall_ms() - 94000);
+	walked("dev-1", true, 1);
+	page_ends(STORE_ABSENT, 0);
+	WAIT_FOR(client_complete(c));
+	assert_int_equal(client_status(c), 200);
+	assert_null(strstr(c->data, "\"gone\""));
+	assert_non_null(strstr(c->data, "[{\"endpoint\":\"far-1\""));
+	assert_non_null(strstr(c->data, "}]"));
+	/* By the time since it was seen; of what is here it is known. */
+	assert_non_null(strstr(strstr(c->data, "far-1"), "\"sleeping\":false"));
+	assert_true(strstr(strstr(c->data, "far-2"), "\"sleeping\":true") < strstr(c->data, "dev-1"));
+	assert_non_null(strstr(strstr(c->data, "dev-1"), "\"sleeping\":false"));
+	assert_int_equal(far.asked, 0);
+}
+
+static void a_list_without_a_store_is_refused(void **state)
+{
+	(void)state;
+	begin_list();
+	page_ends(-ETIMEDOUT, 0);
+	WAIT_FOR(client_complete(c));
+	assert_int_equal(client_status(c), 503);
+	bench_look.refuse = -ENOMEM;
+	ask("GET /api/clients", "\r\n");
+	assert_int_equal(client_status(c), 503);
+}
+
+static void a_list_that_cannot_go_on_ends_in_the_middle(void **state)
+{
+	(void)state;
+	begin_list();
+	walked("far-1", true, 1);
+	page_ends(STORE_ABSENT, 1);
+	WAIT_FOR(bench_look.walk);
+	walked("far-2", true, 1);
+	page_ends(-ETIMEDOUT, 0);
+	WAIT_FOR(client_ended(c));
+	assert_null(strstr(c->data, "]\r\n0\r\n"));
+}
+
+static void a_client_leaves_its_list(void **state)
+{
+	size_t walks;
+
+	(void)state;
+	begin_list();
+	client_close(c);
+	c = client_open();
+	bench_pass(50);
+	walked("far-1", true, 1);
+	page_ends(STORE_ABSENT, 1);
+	bench_pass(50);
+	assert_int_equal(bench_look.walks, 1);
+	begin_list();
+	page_ends(STORE_ABSENT, 1);
+	WAIT_FOR(bench_look.walk);
+	walks = bench_look.walks;
+	client_close(c);
+	c = client_open();
+	bench_pass(50);
+	walked("far-1", true, 1);
+	page_ends(STORE_ABSENT, 2);
+	bench_pass(50);
+	assert_int_equal(bench_look.walks, walks);
+}
+
+static void a_stop_ends_lists(void **state)
+{
+	(void)state;
+	bench_stop();
+	bench.closed = false;
+	bench.config.stop_ms = 100;
+	bench_start();
+	begin_list();
+	page_ends(STORE_ABSENT, 1);
+	WAIT_FOR(bench_look.walk);
+	bench_stop();
+	page_ends(-ESHUTDOWN, 0);
+}
+
+/* ---- the nodes ---- */
+
+static void tells_the_nodes(void **state)
+{
+	(void)state;
+	bench_look.silent_ms = 5;
+	ask("GET /api/cluster", "\r\n");
+	assert_answer(200, "{\"node\":1,\"cluster\":true,\"partitions\":256,\"storeAway\":true,"
+			   "\"settling\":true,\"nodes\":[{\"id\":1,\"incarnation\":70,\"state\":\"up\","
+			   "\"version\":\"1.2.3\",\"link\":\"192.0.2.1:5685\",\"slots\":4096,"
+			   "\"leaseLeftMs\":2500,\"devices\":1,\"self\":true},{\"id\":2,\"incarnation\":71,"
+			   "\"state\":\"leaving\",\"version\":\"1.2.3\",\"link\":\"192.0.2.2:5685\","
+			   "\"slots\":0,\"leaseLeftMs\":2500,\"self\":false}]}");
+}
+
+static void owned_by(const char *line, int result, struct store_fence fence)
+{
+	const struct store_device d = {.hot = {.fence = fence}};
+	store_device_fn *find;
+
+	client_close(c);
+	c = client_open();
+	client_ask(c, line, "\r\n");
+	WAIT_FOR(bench_look.find);
+	find = bench_look.find;
+	bench_look.find = NULL;
+	find(bench_look.ctx, result, result == STORE_DONE ? &d : NULL);
+	WAIT_FOR(client_complete(c));
+}
+
+static void tells_whose_a_device_is(void **state)
+{
+	(void)state;
+	owned_by("GET /api/clients/far/owner", STORE_DONE, (struct store_fence){2, 9, 71});
+	assert_string_equal(bench_look.endpoint, "far");
+	assert_answer(200, "{\"ep\":\"far\",\"node\":2,\"incarnation\":71,\"generation\":9,\"live\":true}");
+	owned_by("GET /api/clients/dev-1/owner", STORE_DONE, (struct store_fence){2, 9, 70});
+	assert_non_null(strstr(client_body(c), "\"live\":false"));
+	owned_by("GET /api/clients/dev-1/owner", STORE_ABSENT, (struct store_fence){0});
+	assert_int_equal(client_status(c), 404);
+	owned_by("GET /api/clients/dev-1/owner", -ETIMEDOUT, (struct store_fence){0});
+	assert_int_equal(client_status(c), 503);
+	/* Nobody was asked for it, so nobody has taken it. */
+	assert_int_equal(far.asked, 0);
+}
+
+static void drain(const char *id, int result, int status)
+{
+	char line[64];
+
+	far.refuse = result;
+	snprintf(line, sizeof(line), "POST /api/cluster/nodes/%s/drain", id);
+	ask(line, "Content-Length: 0\r\n\r\n");
+	assert_int_equal(client_status(c), status);
+}
+
+static void sends_devices_away(void **state)
+{
+	(void)state;
+	drain("2", 0, 202);
+	assert_int_equal(far.drained, 2);
+	drain("3", -ENOENT, 404);
+	drain("2", -EBUSY, 409);
+	drain("2", -ENOTCONN, 503);
+	drain("x", -ENOENT, 404);
+	assert_int_equal(far.drained, 0);
+}
+
+static void alone_it_is_a_cluster_of_one(void **state)
+{
+	(void)state;
+	bench_stop();
+	bench.closed = false;
+	bench.config.cluster = NULL;
+	bench_start();
+	ask("GET /api/cluster", "\r\n");
+	assert_int_equal(client_status(c), 200);
+	assert_non_null(strstr(client_body(c), "{\"node\":1,\"cluster\":false,"));
+	assert_non_null(strstr(client_body(c), "\"nodes\":[{\"id\":1,\"incarnation\":70,\"state\":\"up\","));
+	owned_by("GET /api/clients/dev-1/owner", STORE_DONE, (struct store_fence){1, 1, 70});
+	assert_non_null(strstr(client_body(c), "\"live\":true"));
+	drain("1", 0, 409);
+	drain("2", 0, 404);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +518,15 @@ int main(void)
 		TEST(answers_that_are_none_are_not_believed),
 		TEST(requests_that_are_none_are_refused),
 		TEST(a_stop_answers_what_was_passed_on),
+		TEST(the_list_is_that_of_all_nodes),
+		TEST(a_list_without_a_store_is_refused),
+		TEST(a_list_that_cannot_go_on_ends_in_the_middle),
+		TEST(a_client_leaves_its_list),
+		TEST(a_stop_ends_lists),
+		TEST(tells_the_nodes),
+		TEST(tells_whose_a_device_is),
+		TEST(sends_devices_away),
+		TEST(alone_it_is_a_cluster_of_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

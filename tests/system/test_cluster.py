@@ -177,3 +177,46 @@ def test_two_nodes_with_one_id(nodes):
         assert code == 1 and "node-id-taken" in twin.log and "[node] id" in twin.log
         twin._end(signal.SIGKILL)
     assert nodes.nodes[0].alive and "node-id-taken" not in nodes.nodes[0].log
+
+
+def shoalctl(node, *words):
+    return shoal.run("shoalctl", "--url", node.url(""), *words)
+
+
+def test_any_node_tells_of_all(nodes):
+    """The list, the nodes, whose a device is, and sending the devices of a node away, at a node that has none of them."""
+    one, two, three = nodes.nodes
+    with Device(one.coap_port, endpoint="here") as here, Device(two.coap_port, endpoint="there") as there:
+        here.register()
+        there.register()
+        for node in nodes.nodes:
+            listed = node.get("/api/clients").json
+            assert sorted(d["endpoint"] for d in listed) == ["here", "there"]
+            assert listed == [node.get(f"/api/clients/{d['endpoint']}").json for d in listed]
+            told = node.get("/api/cluster").json
+            assert [n["id"] for n in told["nodes"]] == [1, 2, 3] and told["partitions"] == 256
+            assert sum(n["slots"] for n in told["nodes"]) == 4096
+            assert [n["id"] for n in told["nodes"] if n["self"]] == [told["node"]]
+            owners = {ep: node.get(f"/api/clients/{ep}/owner").json for ep in ("here", "there")}
+            assert (owners["here"]["node"], owners["there"]["node"]) == (1, 2)
+            assert owners["here"]["live"] and owners["there"]["live"]
+        assert three.get("/api/clients/nobody/owner").status == 404
+        assert len(shoalctl(three, "node").stdout.splitlines()) == 4
+        assert shoalctl(three, "owner", "there").stdout.startswith("node 2, ")
+
+        assert three.http("POST", "/api/cluster/nodes/9/drain").status == 404
+        assert shoalctl(three, "node", "drain", "2").returncode == 0
+        shoal.wait_until(lambda: "drained" in two.log, 20, "the drain")
+        owner = three.get("/api/clients/there/owner").json
+        assert owner["node"] != 2 and owner["live"] and owner["generation"] == owners["there"]["generation"] + 1
+        states = {n["id"]: (n["state"], n["slots"]) for n in three.get("/api/cluster").json["nodes"]}
+        assert states[2] == ("leaving", 0) and states[1][0] == states[3][0] == "up"
+        assert two.alive and two.get("/api/clients/there").json["endpoint"] == "there"
+    assert two.stop() == 0
+
+
+def test_a_list_without_a_store(nodes):
+    nodes.redis.kill()
+    answer = nodes.nodes[0].http("GET", "/api/clients", timeout=60)
+    assert answer.status == 503, answer
+    shoal.wait_until(lambda: nodes.nodes[0].get("/api/cluster").json["storeAway"], 20, "what /api/cluster says")

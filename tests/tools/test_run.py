@@ -5,6 +5,7 @@
 import http.server
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -27,7 +28,7 @@ class Run:
             self.process = subprocess.Popen(
                 [shoal.ROOT / "run", *options],
                 env={**env, "SHOAL_BUILD": str(shoal.build_dir()), "SHOAL_COAP_LISTEN": f"0.0.0.0:{self.coap_port}",
-                     "SHOAL_STORE_URL": f"lmdb:{folder}/data"},
+                     "SHOAL_STORE_URL": f"lmdb:{folder}/data", "SHOAL_DATA": str(folder / "data")},
                 stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder, start_new_session=True)
 
     @property
@@ -103,6 +104,32 @@ def test_the_demo_ends_when_the_server_is_killed(run):
     it.wait_hint()
     shoal.wait_until(lambda: any("shoal-sim" in process for process in it.group()), 30, "the devices")
     assert it.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="redis-server is not installed")
+def test_three_nodes_on_a_redis_that_ends_with_them(run, folder):
+    def redis(*words):
+        return subprocess.run(["redis-cli", "-s", str(folder / "data" / "redis" / "redis.sock"), *words],
+                              capture_output=True, text=True).stdout.strip()
+
+    def nodes():
+        told = it.fetch("/api/cluster")
+        return {n["id"]: n["incarnation"] for n in told.json["nodes"]} if told.status == 200 else {}
+
+    for options in (["--cluster", "--demo"], ["--cluster"]):
+        it = run(*options)
+        it.wait_hint()
+        shoal.wait_until(lambda: len(nodes()) == 3, 30, "three nodes")
+        # What is in Redis outlives both.
+        shoal.wait_until(lambda: len(it.fetch("/api/clients").json) == 5, 30, "five devices")
+        assert redis("CONFIG", "GET", "appendonly").endswith("yes") and redis("CONFIG", "GET", "port").endswith("0")
+        before = nodes()
+        victim = int(re.search(r"node-ready index=1 pid=(\d+)", it.text).group(1))
+        os.kill(victim, signal.SIGKILL)
+        shoal.wait_until(lambda: nodes().get(2, 0) > before[2], 30, "the second node again")
+        it.end(signal.SIGKILL if len(options) == 1 else signal.SIGTERM)
+        shoal.wait_until(lambda: redis("PING") != "PONG", 30, "the end of Redis")
+    assert (folder / "data" / "cluster.key").stat().st_mode & 0o77 == 0
 
 
 @pytest.mark.parametrize("form", ["--config={}", "-c{}", "--config {}"])

@@ -62,7 +62,7 @@ static const struct parameter_def path_parameters[] = {
 	{"resource", "integer", true, false, "Id of the resource."},
 	{"resourceInstance", "integer", true, false, "Id of the resource instance."},
 	{"version", "string", true, false, "Version of the object: 1.0"},
-	{"id", "string", true, false, "Id of the token, the request or the node."},
+	{"id", "string", true, false, "Id of the token, or of the request."},
 };
 
 static const struct {

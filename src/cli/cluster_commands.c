@@ -34,7 +34,6 @@ static void print_nodes(struct cli *c, json_t *cluster)
 					     "SLOTS", "DEVICES", "LEASE",   "LINK"};
 	_cleanup_table_ struct table t;
 	json_t *n, *left;
-	char text[TEXT_TIME];
 	size_t i;
 
 	table_init(&t, ARRAY_SIZE(titles), titles);
@@ -47,10 +46,16 @@ static void print_nodes(struct cli *c, json_t *cluster)
 		add_number(&t, n, "incarnation");
 		add_number(&t, n, "slots");
 		add_number(&t, n, "devices");
-		table_add(&t, left ? text_duration((uint64_t)json_integer_value(left), text) : "-");
+		if (left)
+			table_printf(&t, "%.1fs", (double)json_integer_value(left) / 1000);
+		else
+			table_add(&t, "-");
 		table_add(&t, *text_of(n, "link") ? text_of(n, "link") : "-");
 	}
-	table_print(&t, c->out, c->width);
+	if (t.count)
+		table_print(&t, c->out, c->width);
+	else /* it has just started, or its store is away since */
+		fputs("The node that was asked has not met the others yet.\n", c->out);
 	if (json_is_true(json_object_get(cluster, "storeAway")))
 		fputs("The store does not answer.\n", c->out);
 	else if (json_is_true(json_object_get(cluster, "settling")))

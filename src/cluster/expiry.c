@@ -40,6 +40,7 @@ static void on_timer(struct timer *t, uint64_t now_ms)
 	struct owners *o = container_of(t, struct owners, expiry);
 
 	timer_set(o->timers, t, now_ms + EXPIRY_EVERY_MS, on_timer);
+	audit_on(o);
 	/* Whose owner lives is known only while the store is there, and was for a while. */
 	if (o->expiring || !members_joined(o->members) || members_is_settling(o->members))
 		return;

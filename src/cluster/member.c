@@ -87,6 +87,7 @@ struct members {
 	uint64_t contested_ms;	/* ... then */
 	uint64_t keep_until_ms; /* nobody is removed before */
 	uint64_t heard_ms;	/* when the store answered last */
+	uint64_t outages;
 };
 
 bool members_joined(const struct members *m)
@@ -103,6 +104,11 @@ static bool is_silent(const struct members *m)
 bool members_is_settling(const struct members *m)
 {
 	return m->away || is_silent(m) || m->timers->now_ms < m->keep_until_ms;
+}
+
+uint64_t members_outages(const struct members *m)
+{
+	return m->outages;
 }
 
 size_t members_count(const struct members *m)
@@ -194,8 +200,10 @@ static void listed(struct members *m)
 
 static void note_back(struct members *m)
 {
-	if (m->away || is_silent(m))
+	if (m->away || is_silent(m)) {
 		m->keep_until_ms = m->timers->now_ms + m->config.ttl_ms + m->config.renew_ms;
+		m->outages++;
+	}
 	m->away = false;
 	m->heard_ms = m->timers->now_ms;
 }

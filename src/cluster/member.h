@@ -70,6 +70,10 @@ bool members_joined(const struct members *m);
 /* The store does not answer, or has not for long enough to tell who is dead. */
 bool members_is_settling(const struct members *m);
 
+/* How often the store and we lost sight of each other for so long that others may have taken us for dead.
+ * Counted when it is over. */
+uint64_t members_outages(const struct members *m);
+
 size_t members_count(const struct members *m);
 /* In order of their ids; ourselves included. NULL behind the last. Valid until `changed`. */
 const struct member *members_at(const struct members *m, size_t index);

@@ -70,6 +70,8 @@ struct owners_host {
 	int (*take)(void *ctx, const struct store_device *stored, struct span luggage);
 	/* Another node has it, with this generation: whatever is here is of the past. */
 	void (*lost)(void *ctx, struct store_key key, uint32_t gen);
+	/* It is in memory, and the store has nothing of it. */
+	void (*missing)(void *ctx, struct store_key key);
 	/* There was such a device: whoever registers as it goes on above this. */
 	void (*vacant)(void *ctx, const struct store_device *tombstone);
 	enum owners_proof (*judge)(void *ctx, const struct store_device *stored, const struct parcel *p);

@@ -47,7 +47,11 @@ struct owners {
 	struct bucket buckets[BUCKETS];
 	struct negative negatives[NEGATIVES];
 	struct timer expiry;
-	bool expiring; /* a look at what is over is under way */
+	bool expiring;	  /* a look at what is over is under way */
+	uint64_t audited; /* members_outages when the last audit began */
+	size_t looking;	  /* of it, under way */
+	uint32_t audit_cursor;
+	bool audits; /* some are left */
 	bool stopped;
 
 	uint32_t drain_cursor;
@@ -93,6 +97,11 @@ void parcel_deliver(struct owners *o, struct kept_parcel *p);
 
 /* If the device is being given away, the parcel follows it; it is taken then. */
 bool giving_takes(struct owners *o, struct span endpoint, struct kept_parcel *p);
+
+/* ---- audit.c ---- */
+
+/* After each outage looks at all devices in memory, some at a time. Called every second. */
+void audit_on(struct owners *o);
 
 /* ---- expiry.c ---- */
 

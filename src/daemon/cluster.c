@@ -121,6 +121,11 @@ static void host_lost(void *ctx, struct store_key key, uint32_t gen)
 	lwm2m_server_drop(((struct cluster *)ctx)->server, key.endpoint, gen);
 }
 
+static void host_missing(void *ctx, struct store_key key)
+{
+	lwm2m_server_missing(((struct cluster *)ctx)->server, key.endpoint);
+}
+
 static void host_vacant(void *ctx, const struct store_device *tombstone)
 {
 	struct cluster *c = ctx;
@@ -241,6 +246,7 @@ static const struct owners_host owners_host = {
 	.given = host_given,
 	.take = host_take,
 	.lost = host_lost,
+	.missing = host_missing,
 	.vacant = host_vacant,
 	.judge = host_judge,
 	.input = host_input,

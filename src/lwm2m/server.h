@@ -397,6 +397,9 @@ int lwm2m_server_take(struct lwm2m_server *s, const struct store_device *stored,
 /* Another node owns it, by this generation: one that is here by an older one is forgotten at once, without a
  * word to the device. Whoever waits is told LWM2M_UNKNOWN. Harmless if it is not here. */
 void lwm2m_server_drop(struct lwm2m_server *s, struct span endpoint, uint32_t gen);
+/* The store has nothing of it, though it is registered here: all of it is written anew. Harmless if it is
+ * not. */
+void lwm2m_server_missing(struct lwm2m_server *s, struct span endpoint);
 /* Whether it is here, registered or not, and not being given away. */
 bool lwm2m_server_has(struct lwm2m_server *s, struct span endpoint);
 /* By which address it is reached: that of its association, or a plain one. False: it is not here, or by none.

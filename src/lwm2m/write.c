@@ -352,3 +352,15 @@ void device_write(struct device *d, const struct device_change *c, struct effect
 	note_failure(d, err, &d->hot);
 	effect_settle(e, false);
 }
+
+void lwm2m_server_missing(struct lwm2m_server *s, struct span endpoint)
+{
+	struct device *d = device_find(s, endpoint);
+
+	/* What is under way comes back and says so itself. */
+	if (!d || !d->record || d->moving || d->inflight > 0)
+		return;
+	d->held++;
+	write_everything(d);
+	d->held--;
+}

@@ -547,6 +547,17 @@ static inline void host_lost(void *ctx, struct store_key key, uint32_t gen)
 		*a = (struct world_actor){0};
 }
 
+static inline void host_missing(void *ctx, struct store_key key)
+{
+	struct world_node *n = ctx;
+	int device = world_device(key.endpoint);
+	struct world_row *row = &world.rows[device];
+
+	assert_true(n->actors[device].here);
+	row->exists = true;
+	row->hot = n->actors[device].hot;
+}
+
 static inline void host_vacant(void *ctx, const struct store_device *tombstone)
 {
 	(void)ctx;
@@ -778,9 +789,9 @@ static inline void world_start(int id)
 				    .renew_ms = 1000};
 	struct members_host mh = {n, world_changed, world_refused};
 	struct owners_config oc;
-	struct owners_host oh = {n,	    host_here,	 host_fresh, host_give,	 host_given,   host_take,
-				 host_lost, host_vacant, host_judge, host_input, host_expires, host_next,
-				 host_call, host_send,	 host_answer};
+	struct owners_host oh = {n,	    host_here,	  host_fresh,  host_give,  host_given, host_take,
+				 host_lost, host_missing, host_vacant, host_judge, host_input, host_expires,
+				 host_next, host_call,	  host_send,   host_answer};
 
 	assert_non_null(n);
 	assert_true(world.life_count < WORLD_LIVES);

@@ -68,6 +68,30 @@ static void a_store_that_stands_still_is_nobody_s_death(void **state)
 	assert_int_equal(members_count(NODE(1)->members), 2);
 }
 
+static void after_an_outage_memory_and_store_are_compared(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		world_register(1, i);
+	/* Device 0 was taken over from us, 1 is no longer known, 2 left; 3 is as it was. */
+	world.rows[0].hot.fence = (struct store_fence){2, 2, (uint64_t)NODE(2)->incarnation};
+	world.rows[1].exists = false;
+	world.rows[2].exists = false;
+	world.rows[2].deleted = true;
+	world_pass(10000);
+	assert_true(NODE(1)->actors[0].here); /* nobody looked */
+	world.store_stands = true;
+	world_pass(10000);
+	world.store_stands = false;
+	world_pass(3000);
+	assert_false(NODE(1)->actors[0].here);
+	assert_int_equal(world_owner(0), 2);
+	assert_true(world.rows[1].exists);
+	assert_int_equal(world_owner(1), 1);
+	assert_false(world.rows[2].exists);
+	assert_true(NODE(1)->actors[3].here && world.rows[3].exists);
+}
+
 static void an_id_is_held_by_one(void **state)
 {
 	struct world_node *first = NODE(1);
@@ -526,6 +550,7 @@ int main(void)
 		TEST(nodes_know_each_other),
 		TEST(an_outage_of_the_store_is_nobody_s_death),
 		TEST(a_store_that_stands_still_is_nobody_s_death),
+		TEST(after_an_outage_memory_and_store_are_compared),
 		TEST(an_id_is_held_by_one),
 		TEST(a_start_waits_for_the_lease_before_it),
 		TEST(a_device_follows_its_datagrams),

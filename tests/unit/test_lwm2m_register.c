@@ -323,6 +323,25 @@ static void a_store_that_lost_a_device_gets_all_of_it(void **state)
 	bench_free(b);
 }
 
+static void of_what_the_store_lacks_it_is_given_all(void **state)
+{
+	struct bench *b = bench_new();
+	char location[32];
+
+	(void)state;
+	bench_register(b, 1, QUERY, location);
+	memset(&b->devices[0], 0, sizeof(b->devices[0]));
+	lwm2m_server_missing(b->server, span_str("nobody"));
+	lwm2m_server_missing(b->server, span_str("dev-1"));
+	lwm2m_server_missing(b->server, span_str("dev-1")); /* it is being written */
+	assert_int_equal(b->write_count, 2);
+	bench_store_all(b);
+	assert_true(b->devices[0].live && b->devices[0].record_len > 0);
+	assert_int_equal(b->event_count, 1);
+	assert_true(bench_silent(b));
+	bench_free(b);
+}
+
 static void a_store_that_lost_its_last_writes_gets_them_again(void **state)
 {
 	struct bench *b = bench_new();
@@ -418,6 +437,7 @@ int main(void)
 		cmocka_unit_test(what_is_written_but_not_stored_is_gone_after_a_crash),
 		cmocka_unit_test(writes_behind_a_failed_one_fail_too_and_then_it_goes_on),
 		cmocka_unit_test(a_store_that_lost_a_device_gets_all_of_it),
+		cmocka_unit_test(of_what_the_store_lacks_it_is_given_all),
 		cmocka_unit_test(a_store_that_lost_its_last_writes_gets_them_again),
 		cmocka_unit_test(requests_that_are_none_of_ours_get_the_code_for_it),
 		cmocka_unit_test(what_the_backend_wants_outlives_the_registration),

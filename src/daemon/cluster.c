@@ -332,12 +332,40 @@ static void begin_leaving(struct cluster *c);
 
 /* ---- what other nodes say ---- */
 
+static bool is_answer(struct span datagram)
+{
+	struct coap_message m;
+
+	if (coap_parse(datagram, &m) != COAP_PARSED)
+		return false;
+	return m.type == COAP_ACK || m.type == COAP_RST ||
+	       (!coap_is_request(m.code) && !lwm2m_token_is_observation(span_of(m.token.bytes, m.token.len)));
+}
+
+/* An answer without security is known by the address that was asked, which we know by a socket of our own.
+ * What follows from it (an ACK) leaves there, as the request did. */
+static void place_answer(const struct cluster *c, struct address *place)
+{
+	struct address at = *place;
+
+	for (unsigned i = 0; i < c->parts.plain_count; i++) {
+		at.listener = (uint8_t)i;
+		if (!lwm2m_server_reaches(c->server, &at))
+			continue;
+		*place = at;
+		return;
+	}
+}
+
 static void take_forwarded(struct cluster *c, uint32_t node, struct span body)
 {
 	struct message_datagram d;
 
-	if (message_datagram_decode(body, &d) && via_enter(&c->via, node, &d.place))
-		c->parts.input(c->parts.ctx, &d.place, d.dtls, d.datagram);
+	if (!message_datagram_decode(body, &d) || !via_enter(&c->via, node, &d.place))
+		return;
+	if (!d.dtls && is_answer(d.datagram))
+		place_answer(c, &d.place);
+	c->parts.input(c->parts.ctx, &d.place, d.dtls, d.datagram);
 }
 
 static void take_emission(struct cluster *c, struct span body)

@@ -317,6 +317,11 @@ bool lwm2m_server_peer(struct lwm2m_server *s, struct span endpoint, struct addr
 	return d && d->located;
 }
 
+bool lwm2m_server_reaches(struct lwm2m_server *s, const struct address *address)
+{
+	return device_find_address(s, address) != NULL;
+}
+
 bool lwm2m_server_walk(struct lwm2m_server *s, uint32_t *cursor, struct span *endpoint)
 {
 	const struct device *d;

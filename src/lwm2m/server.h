@@ -405,6 +405,8 @@ bool lwm2m_server_has(struct lwm2m_server *s, struct span endpoint);
 /* By which address it is reached: that of its association, or a plain one. False: it is not here, or by none.
  */
 bool lwm2m_server_peer(struct lwm2m_server *s, struct span endpoint, struct address *peer);
+/* Whether a device is reached at this address, by this socket. */
+bool lwm2m_server_reaches(struct lwm2m_server *s, const struct address *address);
 /* Walks over all that lwm2m_server_has, as lwm2m_next. False at the end; `endpoint` is valid until control
  * returns to the loop. */
 bool lwm2m_server_walk(struct lwm2m_server *s, uint32_t *cursor, struct span *endpoint);

@@ -73,8 +73,9 @@ def test_the_store_is_away_for_four_leases(nodes, mode, say):
 @pytest.mark.parametrize("mode", ["plain", "cid"])
 def test_the_store_comes_back_empty(nodes, mode, say):
     """What it had promised to keep was nothing: the registrations live on in the memory of the nodes."""
-    with Fleet(nodes, mode, count=DEVICES) as fleet:
+    with Fleet(nodes, mode, count=DEVICES) as fleet, Device(nodes.coap.port) as silent:
         fleet.observe(OBSERVED)
+        silent.register()
         wait_updates(nodes, fleet.count)
         before = owners(nodes)
         nodes.redis.kill()
@@ -82,12 +83,14 @@ def test_the_store_comes_back_empty(nodes, mode, say):
         time.sleep(1)
         old = fleet.ledger.read_text().count("\n")
         nodes.redis.start()
-        shoal.wait_until(lambda: nodes.total("shoal_restored_total") >= fleet.count, 60, "all devices restored", 0.2)
-        all_served(nodes, fleet.count)
+        shoal.wait_until(lambda: nodes.total("shoal_restored_total") > fleet.count, 60, "all devices restored", 0.2)
+        all_served(nodes, fleet.count + 1)
         assert owners(nodes) == before and nodes.redis.command("DBSIZE") != "0"
         # And what was restored is whole: other nodes can go on with it.
-        fleet.balancer.rotate()
-        all_served(nodes, fleet.count)
+        for balancer in (nodes.coap, nodes.coaps):
+            balancer.rotate()
+        all_served(nodes, fleet.count + 1)
+        assert silent.update().text == "2.04"
         read_some(nodes)
         summary = fleet.end()
         assert summary["registrationsLost"] == 0 and summary["registered"] == fleet.count
@@ -106,3 +109,28 @@ def test_the_store_comes_back_empty(nodes, mode, say):
         assert not wrong, wrong[:20]
         assert sum(acks["deregister"].values()) == fleet.count and sum(acks["notify"].values()) > OBSERVED
         assert all(series == sorted(series) for series in values.values())
+
+
+@pytest.mark.parametrize("mode", ["plain", "cid", "no-cid"])
+def test_a_node_stands_still_longer_than_its_lease(nodes, mode, say):
+    with Fleet(nodes, mode, count=DEVICES) as fleet:
+        fleet.observe(OBSERVED)
+        for victim in range(3):
+            still = nodes.nodes[victim]
+            shoal.wait_until(lambda: still.metrics()["shoal_devices"] > 0, 10, "devices to lose")
+            with paused(still.pid):
+                # What comes to it now is in its socket when it wakes, and somebody else has acted on it by then.
+                time.sleep(1)
+                fleet.balancer.avoid(victim)
+                time.sleep(2 * cluster.LEASE)
+                others = [n for n in nodes.nodes if n is not still]
+                shoal.wait_until(lambda: sum(n.metrics()["shoal_devices"] for n in others) == fleet.count, 60,
+                                 "all devices at the others", 0.2)
+            # It wakes, and believes for a moment that all is as it was.
+            shoal.wait_until(lambda: still.metrics()["shoal_devices"] == 0, 30, "it knows better", 0.2)
+            all_served(nodes, fleet.count)
+            read_some(nodes)
+            fleet.balancer.remap(lambda client, before: client[1] % 3)
+            wait_updates(nodes, fleet.count)
+        summary = fleet.end()
+        balance(nodes, fleet, summary, say)

@@ -113,8 +113,9 @@ enum coap_upload_step coap_upload_take(struct coap_upload *u, const struct coap_
 	case COAP_REQUEST_ENTITY_INCOMPLETE:
 		return u->blocks ? begin_again(u, u->szx) : COAP_UPLOAD_ENDED;
 	case COAP_REQUEST_ENTITY_TOO_LARGE:
-		/* Not the same again: only smaller blocks can help. */
-		if (coap_find_block(response, COAP_OPTION_BLOCK1, &b) == COAP_BLOCK_FOUND && b.szx < u->szx)
+		/* Not the same again: only smaller blocks can help, where there is something to cut. */
+		if (u->body.len > 0 &&
+		    coap_find_block(response, COAP_OPTION_BLOCK1, &b) == COAP_BLOCK_FOUND && b.szx < u->szx)
 			return begin_again(u, b.szx);
 		return COAP_UPLOAD_ENDED;
 	default:

@@ -357,7 +357,7 @@ static bool read_bodies(struct reader *r, struct operation *op)
 	up->szx = reader_u8(r);
 	up->restarts = reader_u8(r);
 	if (!read_body(r, &up->body) || up->sent > up->body.len || up->szx > COAP_SZX_MAX ||
-	    up->sent % coap_block_size(up->szx))
+	    up->sent % coap_block_size(up->szx) || (up->blocks && up->sent == up->body.len))
 		return false;
 	op->in.szx = reader_u8(r);
 	op->in.etag_len = reader_u8(r);

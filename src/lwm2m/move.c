@@ -101,6 +101,13 @@ static void freeze(struct device *d)
 		security->hold(security->ctx, &d->peer.address, true);
 }
 
+/* What would have been observed while it was on its way. */
+static void observe_meanwhile(struct device *d)
+{
+	policies_take(d);
+	device_reissue(d);
+}
+
 static void thaw(struct device *d)
 {
 	const struct lwm2m_security *security = d->server->host.security;
@@ -116,6 +123,7 @@ static void thaw(struct device *d)
 		d->session_gone = false;
 		device_forget_session(d);
 	}
+	observe_meanwhile(d);
 }
 
 /* ---- giving ---- */
@@ -389,7 +397,10 @@ static int adopt(struct lwm2m_server *s, const struct store_device *stored, cons
 	d->held--;
 	start_time(d);
 	queue_restore(d);
-	policies_take(d);
+	if (luggage.len > 0)
+		observe_meanwhile(d);
+	else
+		policies_take(d); /* and the rest with its next Update, as after a restart */
 	/* Without luggage nobody listened for a while: it may have tried to reach us. */
 	device_arm(d, luggage.len > 0 ? 0 : s->config.lifetime_grace_ms);
 	return 0;

@@ -372,11 +372,14 @@ int lwm2m_declare(struct lwm2m_server *s, struct device *d, const struct policy 
 	struct policy_memory memory = {.len = 0};
 	struct observation list[REGISTRATION_OBSERVATIONS_MAX];
 	struct registration r;
-	struct effect *e = effect_for_caller(d, LWM2M_OBSERVE, done, ctx);
 	struct adding a = {
 		.device = d, .registration = &r, .origin = ORIGIN_DECLARED, .list = list, .memory = &memory};
+	struct effect *e;
 
 	(void)s;
+	if (d->moving)
+		return -EAGAIN;
+	e = effect_for_caller(d, LWM2M_OBSERVE, done, ctx);
 	if (!e)
 		return -ENOMEM;
 	d->held++;

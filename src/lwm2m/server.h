@@ -332,7 +332,8 @@ void lwm2m_policies_end(struct lwm2m_server *s);
 /* Of struct observation.origin; empty: it is none of a policy. Borrowed until it is dropped. */
 struct span lwm2m_policy_name(const struct lwm2m_server *s, uint32_t origin);
 /* Exactly these observations are declared for one device: others that were are forgotten. `done` gets
- * LWM2M_ANSWERED (code 0) once that is stored; the device is asked afterwards. */
+ * LWM2M_ANSWERED (code 0) once that is stored; the device is asked afterwards. -ENOMEM; -EAGAIN: it is on its
+ * way to another node. */
 struct policy;
 int lwm2m_declare(struct lwm2m_server *s, struct device *d, const struct policy *wanted, lwm2m_done *done,
 		  void *ctx) NODISCARD;

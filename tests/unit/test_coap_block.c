@@ -692,6 +692,9 @@ static void test_upload_too_large(void **state)
 	assert_int_equal(next_block(&u, &b).len, 16);
 	assert_true(b.num == 0 && b.more && b.szx == 0);
 	assert_int_equal(respond(&u, COAP_REQUEST_ENTITY_TOO_LARGE, 0), COAP_UPLOAD_ENDED);
+	/* Where there is nothing to cut it is the answer. */
+	begin_upload(&u, 0);
+	assert_int_equal(respond(&u, COAP_REQUEST_ENTITY_TOO_LARGE, 1), COAP_UPLOAD_ENDED);
 	coap_upload_deinit(&u);
 }
 

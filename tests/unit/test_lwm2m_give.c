@@ -5,6 +5,8 @@
 
 #include "lwm2m_cluster.h"
 
+#include "lwm2m/policy.h"
+
 static void writes_under_way_are_awaited(void **state)
 {
 	struct cluster *c = cluster_new();
@@ -60,6 +62,7 @@ static void what_is_kept_goes_on(void **state)
 {
 	struct cluster *c = cluster_new();
 	struct bench *a = bench_of(c, 0);
+	const struct policy wanted = {.format = FORMAT_NONE};
 	struct coap_message m;
 	struct address peer;
 	struct span endpoint;
@@ -88,6 +91,9 @@ static void what_is_kept_goes_on(void **state)
 	assert_int_equal(bench_ask(a, "dev-1", LWM2M_READ, "/3/0/1", "", &ticket, error),
 			 LWM2M_REFUSED_MOVING);
 	assert_int_equal(lwm2m_remove(a->server, lwm2m_find(a->server, span_str("dev-1")), bench_answered, a),
+			 -EAGAIN);
+	assert_int_equal(lwm2m_declare(a->server, lwm2m_find(a->server, span_str("dev-1")), &wanted,
+				       bench_answered, a),
 			 -EAGAIN);
 	bench_answer(a, &m, COAP_CONTENT, "nobody listens", -1);
 	bench_request(a, COAP_POST, 2, location, "", NULL);
@@ -155,6 +161,41 @@ static void a_hand_over_that_is_lost_ends_as_unknown(void **state)
 	cluster_free(c);
 }
 
+/* An Observe that follows from a Register which is stored while the device drains leaves where it is then. */
+static void what_is_wanted_is_observed_there(void **state)
+{
+	struct cluster *c = cluster_new();
+	struct coap_message m;
+	char location[32];
+
+	(void)state;
+	for (unsigned kept = 0; kept < 2; kept++) {
+		struct bench *a = bench_of(c, 0), *b = kept ? a : bench_of(c, 1);
+
+		if (!kept)
+			register_at(c, location);
+		else
+			move(c, 1, 0);
+		if (!kept)
+			(void)observe_at(c);
+		bench_request(a, COAP_POST, (uint16_t)(20 + kept), "/rd", QUERY, "</3303/0>");
+		give(c, 0);
+		bench_store_all(a);
+		bench_expect(a, (uint16_t)(20 + kept), COAP_CREATED);
+		assert_true(bench_silent(a));
+		cluster_advance(c, 1);
+		assert_int_equal(c->given.calls, 1);
+		lwm2m_server_given(a->server, span_str("dev-1"), kept ? LWM2M_KEPT : LWM2M_GONE);
+		if (!kept)
+			take_with(c, 1, buffer_span(&c->given.luggage));
+		m = bench_receive(b);
+		assert_non_null(coap_find(&m, COAP_OPTION_OBSERVE));
+		bench_answer(b, &m, COAP_CONTENT, "20", 1);
+		bench_store_all(b);
+	}
+	cluster_free(c);
+}
+
 static void a_give_may_be_called_off(void **state)
 {
 	struct cluster *c = cluster_new();
@@ -180,6 +221,7 @@ static void who_lost_a_device_forgets_it(void **state)
 {
 	struct cluster *c = cluster_new();
 	struct bench *a = bench_of(c, 0);
+	struct address peer;
 	char location[32];
 
 	(void)state;
@@ -187,18 +229,26 @@ static void who_lost_a_device_forgets_it(void **state)
 	(void)ask(a, LWM2M_READ, "/3/0/0");
 	(void)ask(a, LWM2M_READ, "/3/0/1"); /* waits, and is not sent because the first one ends */
 	(void)bench_receive(a);
-	bench_request(a, COAP_POST, 2, location, "", NULL);
+	bench_request(a, COAP_POST, 2, location, "lt=600", NULL);
 	lwm2m_server_drop(a->server, span_str("dev-1"), UINT32_MAX);
 	assert_int_equal(a->answers, 2);
 	assert_int_equal(a->answer.outcome, LWM2M_UNKNOWN);
 	assert_null(lwm2m_find(a->server, span_str("dev-1")));
 	assert_int_equal(lwm2m_device_count(a->server), 0);
 	assert_true(bench_silent(a));
+	/* A Register begins anew. */
+	bench_request(a, COAP_POST, 4, "/rd", QUERY, "</3/0>");
+	assert_int_equal(a->write_count, 3);
+	assert_int_equal(a->writes[2].hot.number, 1);
 	/* What was on its way to the store ends in peace; it may even be ours again by then. */
 	c->given.stored = *bench_device(a, "dev-1");
 	take_with(c, 0, span_of(NULL, 0));
-	bench_store_all(a);
+	bench_finish_write(a, STORE_DONE);
 	assert_int_equal(lwm2m_device_count(a->server), 1);
+	assert_non_null(lwm2m_find(a->server, span_str("dev-1")));
+	assert_true(lwm2m_server_peer(a->server, span_str("dev-1"), &peer)); /* its place is its own */
+	bench_finish_write(a, STORE_REFUSED);
+	assert_non_null(lwm2m_find(a->server, span_str("dev-1")));
 	bench_request(a, COAP_POST, 9, location, "", NULL);
 	cluster_free(c);
 }
@@ -283,6 +333,7 @@ int main(void)
 		cmocka_unit_test(what_is_kept_goes_on),
 		cmocka_unit_test(time_that_is_left_is_left),
 		cmocka_unit_test(a_hand_over_that_is_lost_ends_as_unknown),
+		cmocka_unit_test(what_is_wanted_is_observed_there),
 		cmocka_unit_test(a_give_may_be_called_off),
 		cmocka_unit_test(who_lost_a_device_forgets_it),
 		cmocka_unit_test(who_is_refused_forgets_it),

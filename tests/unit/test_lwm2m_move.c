@@ -733,7 +733,38 @@ static void a_queued_request_whose_fate_is_unknown_is_not_sent_twice(void **stat
 }
 
 /* What the store is asked about a queue is answered before the device goes. */
-static void a_request_that_is_being_queued_is_awaited(void **state)
+static void a_request_that_is_added_is_awaited(void **state)
+{
+	struct cluster *c = cluster_new();
+	struct bench *a = bench_of(c, 0);
+	struct lwm2m_request r = {.operation = LWM2M_READ,
+				  .format = FORMAT_NONE,
+				  .timeout_ms = 5000,
+				  .ttl_ms = LWM2M_TTL_DEFAULT};
+	uint64_t ticket;
+	char location[32], error[160];
+
+	(void)state;
+	r.path = bench_path("/3/0/0");
+	bench_register(a, 1, "ep=dev-1&lt=3000&lwm2m=1.1&b=UQ", location);
+	let_run(c, 0);
+	cluster_advance(c, 100000);
+	let_run(c, 0);
+	assert_int_equal(lwm2m_request(a->server, lwm2m_find(a->server, span_str("dev-1")), &r,
+				       bench_answered, a, &ticket, error),
+			 0);
+	give(c, 0);
+	cluster_advance(c, 100);
+	assert_int_equal(c->given.calls, 0);
+	let_run(c, 0);
+	assert_int_equal(a->answers, 1);
+	assert_int_equal(a->answer.outcome, LWM2M_QUEUED);
+	assert_int_equal(c->given.calls, 1);
+	lwm2m_server_given(a->server, span_str("dev-1"), LWM2M_GONE);
+	cluster_free(c);
+}
+
+static void the_end_of_a_queued_request_is_awaited(void **state)
 {
 	struct cluster *c = cluster_new();
 	struct bench *a = bench_of(c, 0);
@@ -850,7 +881,8 @@ int main(void)
 		cmocka_unit_test(a_register_in_blocks_goes_on),
 		cmocka_unit_test(a_queued_request_goes_on),
 		cmocka_unit_test(a_queued_request_whose_fate_is_unknown_is_not_sent_twice),
-		cmocka_unit_test(a_request_that_is_being_queued_is_awaited),
+		cmocka_unit_test(a_request_that_is_added_is_awaited),
+		cmocka_unit_test(the_end_of_a_queued_request_is_awaited),
 		cmocka_unit_test(what_cannot_be_read_is_left_out),
 		cmocka_unit_test(whoever_asked_is_told),
 	};

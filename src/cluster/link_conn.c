@@ -73,8 +73,9 @@ static int write_hello(struct link_conn *c, uint32_t to, uint64_t to_incarnation
 				   .to = to,
 				   .to_incarnation = to_incarnation};
 	uint8_t body[WIRE_HELLO_LEN];
+	struct writer w = writer_of(body, sizeof(body));
 
-	wire_hello_encode(&hello, body);
+	wire_hello_encode(&hello, &w);
 	return link_conn_write(c,
 			       &(struct wire_frame){.type = WIRE_HELLO, .body = span_of(body, sizeof(body))});
 }
@@ -293,9 +294,10 @@ void link_conn_close(struct link_conn *c)
 int link_conn_write(struct link_conn *c, const struct wire_frame *frame)
 {
 	uint8_t head[WIRE_HEAD];
+	struct writer w = writer_of(head, sizeof(head));
 	struct span parts[] = {span_of(head, sizeof(head)), frame->body};
 
-	wire_head_encode(frame, head);
+	wire_head_encode(frame, &w);
 	return net_stream_writev(c->s, parts, ARRAY_SIZE(parts));
 }
 

@@ -12,28 +12,24 @@
 
 enum { LENGTH = 4, REST = WIRE_HEAD - LENGTH, KEPT = 1 << 14 };
 
-void wire_head_encode(const struct wire_frame *frame, uint8_t head[WIRE_HEAD])
+void wire_head_encode(const struct wire_frame *frame, struct writer *w)
 {
-	struct writer w = writer_of(head, WIRE_HEAD);
-
 	assert(frame->body.len <= UINT32_MAX - WIRE_HEAD);
-	writer_u32(&w, (uint32_t)(REST + frame->body.len));
-	writer_u8(&w, WIRE_VERSION);
-	writer_u8(&w, frame->type);
-	writer_u16(&w, frame->kind);
-	writer_u64(&w, frame->ticket);
-	writer_u64(&w, frame->floor);
-	writer_u32(&w, frame->time);
+	writer_u32(w, (uint32_t)(REST + frame->body.len));
+	writer_u8(w, WIRE_VERSION);
+	writer_u8(w, frame->type);
+	writer_u16(w, frame->kind);
+	writer_u64(w, frame->ticket);
+	writer_u64(w, frame->floor);
+	writer_u32(w, frame->time);
 }
 
-void wire_hello_encode(const struct wire_hello *hello, uint8_t body[WIRE_HELLO_LEN])
+void wire_hello_encode(const struct wire_hello *hello, struct writer *w)
 {
-	struct writer w = writer_of(body, WIRE_HELLO_LEN);
-
-	writer_u32(&w, hello->from);
-	writer_u32(&w, hello->to);
-	writer_u64(&w, hello->from_incarnation);
-	writer_u64(&w, hello->to_incarnation);
+	writer_u32(w, hello->from);
+	writer_u32(w, hello->to);
+	writer_u64(w, hello->from_incarnation);
+	writer_u64(w, hello->to_incarnation);
 }
 
 int wire_hello_parse(struct span body, struct wire_hello *out)

@@ -38,9 +38,10 @@ struct wire_hello {
 	uint64_t from_incarnation, to_incarnation;
 };
 
-/* All of the frame before its body. The body is not longer than UINT32_MAX - WIRE_HEAD. */
-void wire_head_encode(const struct wire_frame *frame, uint8_t head[WIRE_HEAD]);
-void wire_hello_encode(const struct wire_hello *hello, uint8_t body[WIRE_HELLO_LEN]);
+/* WIRE_HEAD bytes: all of the frame before its body; and WIRE_HELLO_LEN bytes. The body is not longer than
+ * UINT32_MAX - WIRE_HEAD. */
+void wire_head_encode(const struct wire_frame *frame, struct writer *w);
+void wire_hello_encode(const struct wire_hello *hello, struct writer *w);
 /* -EPROTO: it is shorter. What is longer is of a later version, and ignored. */
 int wire_hello_parse(struct span body, struct wire_hello *out) NODISCARD;
 

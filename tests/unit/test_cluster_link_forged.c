@@ -129,8 +129,9 @@ static void forger_deinit(struct forger *f)
 static void forge(struct forger *f, struct wire_frame frame)
 {
 	uint8_t head[WIRE_HEAD];
+	struct writer w = writer_of(head, sizeof(head));
 
-	wire_head_encode(&frame, head);
+	wire_head_encode(&frame, &w);
 	assert_int_equal(net_stream_write(f->s, span_of(head, sizeof(head))), 0);
 	assert_int_equal(net_stream_write(f->s, frame.body), 0);
 }
@@ -139,8 +140,9 @@ static void forge_hello(struct forger *f, uint32_t from, uint64_t from_incarnati
 {
 	struct wire_hello hello = {from, to, from_incarnation, 1000 + to};
 	uint8_t body[WIRE_HELLO_LEN];
+	struct writer w = writer_of(body, sizeof(body));
 
-	wire_hello_encode(&hello, body);
+	wire_hello_encode(&hello, &w);
 	forge(f, (struct wire_frame){.type = WIRE_HELLO, .body = span_of(body, sizeof(body))});
 }
 

@@ -59,6 +59,28 @@ int backends_new(const struct backends_parts *parts, struct backends **out)
 	return 0;
 }
 
+static void on_told(void *ctx, int err, const struct redisReply *reply)
+{
+	(void)ctx;
+	(void)err;
+	(void)reply;
+}
+
+/* How many streams of events there are, apart from the store's own keys, which are not for everybody. */
+static int tell_partitions(const struct backends *b)
+{
+	const struct redis_layout *layout = redis_side_layout(b->parts.store);
+	struct redis_command *c = redis_command_new(b->parts.store, "SET", on_told, NULL);
+	char key[REDIS_PREFIX_MAX + 16];
+
+	if (!c)
+		return -ENOMEM;
+	snprintf(key, sizeof(key), "%spartitions", layout->prefix);
+	redis_command_arg_str(c, key);
+	redis_command_arg_uint(c, layout->partitions);
+	return redis_command_send(c);
+}
+
 static int render_event(void *ctx, const struct store_event *event, struct buffer *json,
 			struct buffer *replaced, const char **name)
 {
@@ -83,8 +105,10 @@ int backends_serve(struct backends *b, struct http *http)
 					      .render = render_event,
 					      .render_ctx = b};
 
-	if (!config.requests && !config.bridge)
-		return 0;
+	int err = b->json ? tell_partitions(b) : 0;
+
+	if (err < 0 || (!config.requests && !config.bridge))
+		return err;
 	return streams_new(&config, b->parts.loop, http, b->parts.store, b->parts.log, &b->streams);
 }
 

@@ -3,6 +3,7 @@
 """Backends that have nothing but Redis: events by streams, requests by a stream, answers by streams."""
 
 import json
+import re
 import secrets
 import time
 
@@ -53,7 +54,7 @@ class Backend:
 
     def __init__(self, redis):
         self.redis = redis.client()
-        self.last, self.answers = "0", []
+        self.compact = False  # the events are, so nobody tells how many streams there are
 
     def __enter__(self):
         return self
@@ -102,7 +103,8 @@ class Backend:
         return self.redis("XLEN", PREFIX + "requests")
 
     def partitions(self):
-        return int(self.redis("HGET", PREFIX + "{meta}", "partitions"))
+        return int(shoal.wait_until(lambda: self.redis("GET", PREFIX + "partitions") or self.compact and b"256",
+                                    what="the number of streams"))
 
     def events(self):
         """{partition: events in order} of all streams that have some."""
@@ -167,6 +169,7 @@ def test_notifications_and_sends(node, backend):
 
 def test_compact_streams_have_no_json(node, backend):
     daemon = node("--redis-events", "compact")
+    backend.compact = True
     with Device(daemon.coap_port) as d:
         d.register()
     (stored,) = backend.events().values()
@@ -610,8 +613,8 @@ def test_redis_out_of_memory(device, backend):
     assert backend.final(ticket)["type"] == "result"
 
 
-def fields_of_info(backend):
-    return dict(line.split(":", 1) for line in backend.redis("INFO").decode().split("\r\n") if ":" in line)
+def fields_of_info(backend, section="default"):
+    return dict(line.split(":", 1) for line in backend.redis("INFO", section).decode().split("\r\n") if ":" in line)
 
 
 def test_the_connection_to_redis_is_cut(device, backend):
@@ -659,8 +662,63 @@ def test_tokens(node, backend):
     assert operator not in daemon.log
 
 
+def test_the_acl_of_the_documents_is_enough(node, redis, backend):
+    daemon = node()
+    shoal.wait_until(lambda: backend.redis("EXISTS", PREFIX + "partitions"), what="the number of streams")
+    (line,) = re.findall(r"^ACL SETUSER billing .*$", (shoal.ROOT / "docs/redis.md").read_text(), re.MULTILINE)
+    backend.redis(*line.split())
+    with Backend(redis) as billing, Device(daemon.coap_port) as d:
+        billing.redis("AUTH", "billing", "secret")
+        assert int(billing.redis("GET", PREFIX + "partitions")) == 256
+        d.register()
+        ticket = billing.read(d.endpoint, "/3/0/9")
+        d.serve_one("2.05", b"1", TEXT)
+        assert backend.final(ticket)["type"] == "result"
+        assert billing.redis("XREAD", "COUNT", 10, "STREAMS", REPLIES, "0")
+        (p,) = backend.events()
+        key = f"{PREFIX}{{p{p}}}e"
+        billing.redis("XGROUP", "CREATE", key, "billing", "0")
+        (_, entries), = billing.redis("XREADGROUP", "GROUP", "billing", "w", "STREAMS", key, ">")
+        assert billing.redis("XACK", key, "billing", entries[0][0]) == 1
+        for forbidden in (["GET", f"{PREFIX}{{p{p}}}d:0:{d.endpoint}"], ["HGETALL", PREFIX + "{meta}"], ["KEYS", "*"],
+                          ["XREAD", "STREAMS", PREFIX + "requests", "0"]):
+            with pytest.raises(RedisError, match="NOPERM"):
+                billing.redis(*forbidden)
+
+
+def test_commands_of_the_nodes_are_documented(node, redis, backend):
+    daemon = node("--redis-leshan-channels=yes")
+    with Device(daemon.coap_port) as d:
+        sleeper(daemon, d)
+        ticket = backend.read(d.endpoint, "/3/0/9")
+        backend.ack(ticket, "queued")
+        d.update()
+        d.serve_one("2.05", b"77", TEXT)
+        backend.final(ticket)
+        publish(backend, "t", d.endpoint, kind="observe", path="/3303/0/5700")
+        observe = d.serve_one("2.05", b"1", TEXT, [(6, b"\x01")])
+        d.notify(observe, 2, b"2")
+        with redis.client() as dead:
+            long = backend.read(d.endpoint, "/3/0/9", timeout=20)
+            d.next_request()
+            dead("XADD", PREFIX + "requests", "*", "x", "y")
+            time.sleep(3)
+        assert backend.of(long)
+        d.deregister()
+    store, own = ((shoal.ROOT / "docs" / name).read_text() for name in ("store.md", "redis.md"))
+    (line,) = re.findall(r"^Commands of the nodes.*$", own, re.MULTILINE)
+    words = re.findall(r"`([A-Z][A-Z ]+)`", store[store.index("## Commands"):].split("\n## ")[0] + line)
+    known = {w.lower().replace(" ", "|") for w in words}
+    used = {name.removeprefix("cmdstat_") for name in fields_of_info(backend, "commandstats")
+            if name.startswith("cmdstat_")}
+    # Those of this test.
+    assert used - known - {"publish", "xadd", "xrange", "xlen", "info", "config|get"} == set()
+    assert {"xreadgroup", "xack", "publish", "subscribe", "xclaim", "xautoclaim"} <= used
+
+
 def test_off_unless_it_is_wanted(node, backend):
     daemon = node("--redis-requests=no")
+    backend.compact = True
     backend.read("nobody", "/3/0")
     time.sleep(1.5)
     assert backend.told() == [] and backend.waits() == 1

@@ -22,6 +22,9 @@ http_handler api_read, api_discover, api_write, api_write_attributes, api_execut
 http_handler api_observe, api_observe_cancel;
 /* api_composite.c */
 http_handler api_composite_read, api_composite_write, api_composite_observe, api_composite_cancel;
+/* api_policies.c */
+http_handler api_policies_list, api_policy_get, api_policy_put, api_policy_remove;
+http_handler api_observations_get, api_observations_put;
 /* api_requests.c */
 http_handler api_requests_list, api_request_get, api_request_cancel;
 /* The answer for a request that was queued. */

@@ -9,6 +9,7 @@
 
 #include "http/api.h"
 #include "http/json.h"
+#include "http/remote.h"
 #include "http/request_json.h"
 #include "http/wait.h"
 
@@ -36,18 +37,23 @@ void api_delayed(struct http_request *r, const struct lwm2m_answer *answer)
 
 /* ---- reading ---- */
 
+enum { CANDIDATES_MAX = 4 };
+
 struct listing {
 	struct waiter waiter;
 	struct buffer text;
 	struct json json;
 	struct arena arena;
-	size_t found;
+	bool take; /* the request is to be taken back, from where it is */
+	bool found;
 	uint32_t hash; /* by id: of its device, and which of those that share it is asked */
 	unsigned nth;
 	uint8_t id_len; /* 0: all of a device */
 	uint8_t id[STORE_REQUEST_ID_MAX];
-	size_t endpoint_len;
-	uint8_t endpoint[STORE_ENDPOINT_MAX];
+	struct span endpoint; /* in the arena, as those: */
+	bool searched;
+	size_t candidate_count, candidate;
+	struct span candidates[CANDIDATES_MAX]; /* devices that are not here, with this hash */
 };
 
 static void listing_free(struct listing *l)
@@ -67,14 +73,15 @@ static void list_one(struct listing *l, const struct store_request *request)
 {
 	const struct http *h = l->waiter.http;
 	uint64_t now_ms = h->config.wall_ms();
+	struct arena arena;
 	struct queued_request q;
-	struct queued_view view = {.endpoint = span_of(l->endpoint, l->endpoint_len),
+	struct queued_view view = {.endpoint = l->endpoint,
 				   .id = request->id,
 				   .state = request->state,
 				   .request = &q,
 				   .registry = lwm2m_registry(h->server),
 				   .now_ms = now_ms,
-				   .arena = &l->arena};
+				   .arena = &arena};
 
 	if (l->id_len > 0 && !span_equal(request->id, span_of(l->id, l->id_len)))
 		return;
@@ -84,9 +91,13 @@ static void list_one(struct listing *l, const struct store_request *request)
 		view.state = QUEUED_EXPIRED;
 	if (queued_decode(request->body, &q) < 0)
 		return;
-	l->found++;
+	l->found = true;
+	arena_init(&arena, DECODE_MAX);
 	queued_json(&l->json, &view);
+	arena_deinit(&arena);
 }
+
+static void take_back(struct http_request *r, const struct listing *l);
 
 static void listing_end(struct listing *l, int result)
 {
@@ -96,6 +107,8 @@ static void listing_end(struct listing *l, int result)
 		request_busy(r, "Service unavailable: the queue cannot be read now");
 	} else if (r && l->id_len > 0 && !l->found) {
 		no_request(r);
+	} else if (r && l->take) {
+		take_back(r, l);
 	} else if (r) {
 		if (l->id_len == 0)
 			json_close(&l->json, ']');
@@ -118,19 +131,43 @@ static void listed(void *ctx, int result, const struct store_request *request)
 
 static int list_device(struct listing *l, struct span endpoint)
 {
-	l->endpoint_len = MIN(endpoint.len, sizeof(l->endpoint));
-	memcpy(l->endpoint, endpoint.data, l->endpoint_len);
-	return store_request_list(l->waiter.http->store,
-				  (struct store_key){STORE_MANAGEMENT, span_of(l->endpoint, l->endpoint_len)},
+	l->endpoint = arena_dup(&l->arena, endpoint);
+	if (!l->endpoint.data)
+		return -ENOMEM;
+	return store_request_list(l->waiter.http->store, (struct store_key){STORE_MANAGEMENT, l->endpoint},
 				  listed, l);
 }
 
-/* By id: the next device with its hash. False: there is none. */
+static void on_candidate(void *ctx, int result, const struct store_device *device)
+{
+	struct listing *l = ctx;
+
+	if (result == STORE_DONE && l->candidate_count < CANDIDATES_MAX) {
+		struct span *to = &l->candidates[l->candidate_count];
+
+		*to = arena_dup(&l->arena, device->key.endpoint);
+		l->candidate_count += to->data != NULL;
+	} else if (result != STORE_DONE && (result < 0 || !list_next_device(l))) {
+		listing_end(l, result);
+	}
+}
+
+/* By id: the next device with its hash, of those here, then of those that the store alone has. False: there
+ * is none. */
 static bool list_next_device(struct listing *l)
 {
-	struct device *d = lwm2m_find_hash(l->waiter.http->server, l->hash, l->nth++);
+	struct http *h = l->waiter.http;
+	struct device *d = lwm2m_find_hash(h->server, l->hash, l->nth);
 
-	return d && list_device(l, device_endpoint(d)) == 0;
+	if (d) {
+		l->nth++;
+		return list_device(l, device_endpoint(d)) == 0;
+	}
+	if (!l->searched && h->config.cluster) {
+		l->searched = true;
+		return store_find_hash(h->store, STORE_MANAGEMENT, l->hash, on_candidate, l) == 0;
+	}
+	return l->candidate < l->candidate_count && list_device(l, l->candidates[l->candidate++]) == 0;
 }
 
 static struct listing *listing_new(struct http_request *r)
@@ -141,7 +178,8 @@ static struct listing *listing_new(struct http_request *r)
 		return NULL;
 	l->text = buffer_of(LIST_MAX);
 	l->json = json_to(&l->text);
-	arena_init(&l->arena, DECODE_MAX);
+	l->json.out = &l->text;
+	arena_init(&l->arena, 65536);
 	return l;
 }
 
@@ -152,32 +190,26 @@ void api_requests_list(struct http_request *r)
 
 	if (!l)
 		return;
-	l->json.out = &l->text;
 	json_open(&l->json, '[');
 	if (list_device(l, device_endpoint(d)) != 0)
 		listing_end(l, -ENOBUFS);
 }
 
-/* The hash in the id that the path names. False: the request is answered. */
-static bool named_hash(struct http_request *r, uint32_t *hash)
+/* Looks for the request that the path names. */
+static void find_request(struct http_request *r, bool take)
 {
-	if (queued_id_hash(r->target.segments[r->match.path_first], hash))
-		return true;
-	no_request(r);
-	return false;
-}
-
-void api_request_get(struct http_request *r)
-{
+	struct span id = r->target.segments[r->match.path_first];
 	struct listing *l;
 	uint32_t hash;
-	struct span id = r->target.segments[r->match.path_first];
 
-	if (!named_hash(r, &hash))
+	if (!queued_id_hash(id, &hash)) {
+		no_request(r);
 		return;
+	}
 	l = listing_new(r);
 	if (!l)
 		return;
+	l->take = take;
 	l->hash = hash;
 	l->id_len = (uint8_t)id.len;
 	memcpy(l->id, id.data, l->id_len);
@@ -185,33 +217,20 @@ void api_request_get(struct http_request *r)
 		listing_end(l, 0);
 }
 
-/* ---- taking back ---- */
-
-struct taking {
-	struct waiter waiter;
-	uint32_t hash;
-	unsigned nth;
-	uint8_t id_len;
-	uint8_t id[STORE_REQUEST_ID_MAX];
-};
-
-static lwm2m_cancelled_fn taken;
-
-/* 0: asked; 1: there is no further device; < 0. */
-static int take_next(struct taking *t)
+void api_request_get(struct http_request *r)
 {
-	struct lwm2m_server *s = t->waiter.http->server;
-	struct device *d = lwm2m_find_hash(s, t->hash, t->nth++);
-
-	return d ? lwm2m_queue_cancel(s, d, span_of(t->id, t->id_len), taken, t) : 1;
+	find_request(r, false);
 }
 
-static void taking_end(struct taking *t, enum lwm2m_cancelled result)
+/* ---- taking back ---- */
+
+static void taken(void *ctx, enum lwm2m_cancelled result)
 {
-	struct http_request *r = wait_end(&t->waiter);
+	struct waiter *w = ctx;
+	struct http_request *r = wait_end(w);
 	struct buffer empty = buffer_of(0);
 
-	free(t);
+	free(w);
 	if (!r)
 		return;
 	switch (result) {
@@ -232,36 +251,42 @@ static void taking_end(struct taking *t, enum lwm2m_cancelled result)
 	}
 }
 
-static void taken(void *ctx, enum lwm2m_cancelled result)
+static void take_here(struct http_request *r, struct device *d, struct span id)
 {
-	struct taking *t = ctx;
-	int rc;
+	struct waiter *w = wait_new(r, sizeof(*w));
+	int err = w ? lwm2m_queue_cancel(r->http->server, d, id, taken, w) : 0;
 
-	if (result != LWM2M_CANCEL_ABSENT || !t->waiter.request) {
-		taking_end(t, result);
+	if (err == 0)
+		return;
+	(void)wait_end(w);
+	free(w);
+	if (err == -ENOTSUP)
+		no_request(r);
+	else
+		request_busy(r, "Service unavailable: the queue cannot be changed now");
+}
+
+/* It is the owner of the device who takes it back. */
+static void take_back(struct http_request *r, const struct listing *l)
+{
+	struct device *d;
+	bool routed = r->match.ep.len > 0;
+
+	for (unsigned nth = 0; (d = lwm2m_find_hash(r->http->server, l->hash, nth)); nth++)
+		if (span_equal(device_endpoint(d), l->endpoint))
+			break;
+	if (d) {
+		take_here(r, d, span_of(l->id, l->id_len));
 		return;
 	}
-	rc = take_next(t);
-	if (rc != 0)
-		taking_end(t, rc > 0 ? LWM2M_CANCEL_ABSENT : LWM2M_CANCEL_FAILED);
+	r->match.ep = arena_dup(&r->arena, l->endpoint);
+	if (routed || !remote_may_pass(r) || !r->match.ep.data)
+		request_busy(r, "Service unavailable: no node has the device now");
+	else
+		remote_route(r);
 }
 
 void api_request_cancel(struct http_request *r)
 {
-	struct span id = r->target.segments[r->match.path_first];
-	struct taking *t;
-	uint32_t hash;
-	int rc;
-
-	if (!named_hash(r, &hash))
-		return;
-	t = wait_new(r, sizeof(*t));
-	if (!t)
-		return;
-	t->hash = hash;
-	t->id_len = (uint8_t)id.len;
-	memcpy(t->id, id.data, t->id_len);
-	rc = take_next(t);
-	if (rc != 0)
-		taking_end(t, rc > 0 || rc == -ENOTSUP ? LWM2M_CANCEL_ABSENT : LWM2M_CANCEL_FAILED);
+	find_request(r, true);
 }

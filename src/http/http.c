@@ -14,6 +14,7 @@
 
 #include "http/access.h"
 #include "http/events.h"
+#include "http/policies.h"
 #include "http/private.h"
 #include "http/remote.h"
 
@@ -285,6 +286,7 @@ static void on_heartbeat(uv_timer_t *timer)
 	struct http *h = timer->data;
 
 	events_tick(h->events);
+	policies_tick(h);
 	if (h->config.tokens)
 		access_tick(h);
 }
@@ -324,6 +326,7 @@ static void close_handles(struct http *h)
  */
 static void shut_down(struct http *h)
 {
+	policies_stop(h);
 	close_handles(h);
 	if (h->daemon)
 		MHD_stop_daemon(h->daemon);
@@ -397,6 +400,7 @@ int http_new(const struct http_config *config, struct uv_loop_s *loop, struct lw
 		return r;
 	}
 	events_subscribe(h->events);
+	policies_refresh(h);
 	http_kick(h);
 	*out = h;
 	return 0;

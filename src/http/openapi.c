@@ -63,6 +63,7 @@ static const struct parameter_def path_parameters[] = {
 	{"resourceInstance", "integer", true, false, "Id of the resource instance."},
 	{"version", "string", true, false, "Version of the object: 1.0"},
 	{"id", "string", true, false, "Id of the token, or of the request."},
+	{"name", "string", true, false, "Name of the policy."},
 };
 
 static const struct {
@@ -79,6 +80,8 @@ static const struct {
 	[BODY_SECURITY] = {true, {{"application/json", "SecurityInfo"}}},
 	[BODY_CSV] = {true, {{"text/csv", "string"}}},
 	[BODY_TOKEN] = {true, {{"application/json", "TokenRequest"}}},
+	[BODY_POLICY] = {true, {{"application/json", "Policy"}}},
+	[BODY_OBSERVATIONS] = {true, {{"application/json", "Declaration"}}},
 };
 
 static const struct {
@@ -92,6 +95,9 @@ static const struct {
 	[ANSWER_RESPONSE] =
 		{"200", "application/json", "Response",
 		 "What the device answered; or, with `delayed`, that the request waits for it to wake."},
+	[ANSWER_POLICIES] = {"200", "application/json", "[]Policy", "The policies."},
+	[ANSWER_POLICY] = {"200", "application/json", "Policy", "The policy."},
+	[ANSWER_OBSERVATIONS] = {"200", "application/json", "[]Observation", "The observations."},
 	[ANSWER_REQUESTS] = {"200", "application/json", "[]QueuedRequest", "The requests, in order."},
 	[ANSWER_REQUEST] = {"200", "application/json", "QueuedRequest", "The request."},
 	[ANSWER_RESPONSE_OR_EMPTY] = {"200", "application/json", "Response",
@@ -139,6 +145,21 @@ static const struct {
 	{"Registration", "sleeping", "boolean", true},
 	{"Link", "url", "string", false},
 	{"Link", "attributes", "object", false},
+	{"Policy", "name", "string", true},
+	{"Policy", "pattern", "string", false},
+	{"Policy", "paths", "[]string", true},
+	{"Policy", "composite", "[]string", true},
+	{"Policy", "attributes", "string", true},
+	{"Policy", "format", "string", true},
+	{"Declaration", "paths", "[]string", true},
+	{"Declaration", "composite", "[]string", true},
+	{"Declaration", "format", "string", true},
+	{"Observation", "path", "string", true},
+	{"Observation", "paths", "[]string", true},
+	{"Observation", "state", "string", false},
+	{"Observation", "origin", "string", false},
+	{"Observation", "policy", "string", true},
+	{"Observation", "format", "string", true},
 	{"QueuedRequest", "requestId", "string", false},
 	{"QueuedRequest", "ep", "string", false},
 	{"QueuedRequest", "operation", "string", false},

@@ -41,6 +41,9 @@ struct http {
 	uint64_t *counts;     /* answers: a row per route (the last: none), a column per status */
 	struct events *events;
 
+	struct policies_read *policies_read; /* NULL: the policies are not being read */
+	uint64_t policies_next_ms;	     /* when they are read again; of the loop's clock */
+
 	bool stopping;
 	bool past_deadline;
 	void (*closed)(void *ctx);

@@ -46,12 +46,17 @@ struct route_wait {
 	uint64_t deadline_ms; /* of the loop's clock */
 };
 
+bool remote_may_pass(const struct http_request *r)
+{
+	return r->http->config.cluster && (!r->remote || r->remote->replied);
+}
+
 bool remote_concerns(const struct http_request *r)
 {
 	static const char devices[] = "/api/clients/{ep}", specs[] = "/api/objectspecs/{ep}";
 	const char *pattern = r->match.route->pattern;
 
-	if (!r->http->config.cluster || r->match.route->trap || (r->remote && !r->remote->replied))
+	if (!remote_may_pass(r) || r->match.route->trap)
 		return false;
 	if (r->match.route->handler == api_owner) /* any node reads it from the store */
 		return false;

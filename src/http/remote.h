@@ -12,6 +12,8 @@
 /* Whether this request is for a device that may be another node's; then remote_route does the rest. */
 bool remote_concerns(const struct http_request *r);
 void remote_route(struct http_request *r);
+/* Whether there are other nodes that it may be passed on to: it did not come from one of them. */
+bool remote_may_pass(const struct http_request *r);
 
 /* ---- for request.c, of requests that were passed on to us ---- */
 

@@ -26,6 +26,7 @@
 #include "codec/codec.h"
 #include "http/http.h"
 #include "lwm2m/event.h"
+#include "lwm2m/policy.h"
 #include "lwm2m/server.h"
 #include "store/store.h"
 
@@ -95,6 +96,11 @@ static struct {
 	void *done_ctx;
 	bool removed, forgotten;
 
+	/* policies: the last change, and how often they were read */
+	char policy[128];
+	size_t policies_set, policies_begun, policies_ended;
+	struct policy declared;
+
 	/* queues */
 	struct {
 		char endpoint[64], id[REQUEST_ID + 1];
@@ -104,6 +110,7 @@ static struct {
 		size_t len;
 	} queued[BENCH_QUEUED];
 	size_t queued_count;
+	char elsewhere[64]; /* a device that is another node's, with BENCH_HASH */
 	int queued_error;
 
 	/* the log */
@@ -258,6 +265,61 @@ int lwm2m_queue_cancel(struct lwm2m_server *s, struct device *d, struct span id,
 	return bench.refuse;
 }
 
+int lwm2m_policy_set(struct lwm2m_server *s, struct span name, struct span body)
+{
+	struct policy p;
+
+	(void)s;
+	if (policy_decode(body, &p) < 0)
+		return -EPROTO;
+	snprintf(bench.policy, sizeof(bench.policy), "set %.*s %.*s", (int)name.len, (const char *)name.data,
+		 (int)p.pattern.len, p.pattern.len ? (const char *)p.pattern.data : "");
+	bench.policies_set++;
+	return 0;
+}
+
+void lwm2m_policy_drop(struct lwm2m_server *s, struct span name)
+{
+	(void)s;
+	snprintf(bench.policy, sizeof(bench.policy), "drop %.*s", (int)name.len, (const char *)name.data);
+}
+
+bool lwm2m_policy_fits(const struct lwm2m_server *s, struct span name)
+{
+	(void)s;
+	(void)name;
+	return !bench.refuse;
+}
+
+void lwm2m_policies_begin(struct lwm2m_server *s)
+{
+	(void)s;
+	bench.policies_begun++;
+}
+
+void lwm2m_policies_end(struct lwm2m_server *s)
+{
+	(void)s;
+	bench.policies_ended++;
+}
+
+struct span lwm2m_policy_name(const struct lwm2m_server *s, uint32_t origin)
+{
+	(void)s;
+	return span_str(origin == 77 ? "temperature" : "");
+}
+
+int lwm2m_declare(struct lwm2m_server *s, struct device *d, const struct policy *wanted, lwm2m_done *done,
+		  void *ctx)
+{
+	(void)s;
+	(void)d;
+	bench.declared = *wanted;
+	bench.done = done;
+	bench.done_ctx = ctx;
+	return bench.refuse;
+}
+
 void lwm2m_stats(const struct lwm2m_server *s, struct lwm2m_stats *out)
 {
 	(void)s;
@@ -366,6 +428,17 @@ int store_request_list(struct store *s, struct store_key key, store_request_fn *
 			each(ctx, STORE_DONE, &r);
 	}
 	each(ctx, bench.queued_error ? bench.queued_error : STORE_ABSENT, NULL);
+	return 0;
+}
+
+int store_find_hash(struct store *s, enum store_role role, uint32_t hash, store_device_fn *each, void *ctx)
+{
+	struct store_device found = {.key = {role, span_str(bench.elsewhere)}};
+
+	(void)s;
+	if (hash == BENCH_HASH && bench.elsewhere[0])
+		each(ctx, STORE_DONE, &found);
+	each(ctx, STORE_ABSENT, NULL);
 	return 0;
 }
 

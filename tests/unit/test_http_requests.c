@@ -150,6 +150,7 @@ static void begin_delete(void)
 	client_ask(c, "DELETE /api/requests/" ID "1", "\r\n");
 	WAIT_FOR(bench.cancelled_done);
 	assert_string_equal(bench.value, ID "1");
+	assert_string_equal(bench.endpoint, "dev-2");
 }
 
 static void one_is_taken_back(void **state)
@@ -163,31 +164,94 @@ static void one_is_taken_back(void **state)
 		     {LWM2M_CANCEL_FAILED, 503}};
 
 	(void)state;
+	bench_device("dev-2", 5);
+	queue_put("dev-2", '1', QUEUED_WAITING, UINT64_MAX, read_of(9));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		begin_delete();
 		take_back(cases[i].result);
 		WAIT_FOR(client_complete(c));
 		assert_int_equal(client_status(c), cases[i].status);
 	}
-	/* The second device with this hash is asked next. */
-	bench_device("dev-2", 5);
-	begin_delete();
-	assert_string_equal(bench.endpoint, "dev-1");
-	take_back(LWM2M_CANCEL_ABSENT);
-	assert_string_equal(bench.endpoint, "dev-2");
-	take_back(LWM2M_CANCEL_DONE);
-	WAIT_FOR(client_complete(c));
-	assert_int_equal(client_status(c), 204);
 	/* The client may be gone when it is done. */
 	begin_delete();
 	client_close(c);
 	c = client_open();
 	ask("GET /healthz", "\r\n");
 	take_back(LWM2M_CANCEL_DONE);
-	/* Nothing is queued here. */
+	ask("DELETE /api/requests/" ID "2", "\r\n");
+	assert_int_equal(client_status(c), 404);
+	/* Nothing is queued here; no memory. */
 	bench.refuse = -ENOTSUP;
 	ask("DELETE /api/requests/" ID "1", "\r\n");
 	assert_int_equal(client_status(c), 404);
+	bench.refuse = -ENOMEM;
+	ask("DELETE /api/requests/" ID "1", "\r\n");
+	assert_int_equal(client_status(c), 503);
+}
+
+/* ---- in a cluster ---- */
+
+static struct {
+	char endpoint[64], passed[256];
+	enum http_where where;
+} other;
+
+static int where(void *ctx, struct span endpoint, http_where_fn *done, void *arg)
+{
+	(void)ctx;
+	snprintf(other.endpoint, sizeof(other.endpoint), "%.*s", (int)endpoint.len,
+		 (const char *)endpoint.data);
+	done(arg, other.where, 7);
+	return 0;
+}
+
+static int pass(void *ctx, uint32_t node, struct span request, uint64_t timeout_ms, http_passed_fn *done,
+		void *arg)
+{
+	static const uint8_t no_content[] = {1, 0, 204, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+
+	(void)ctx;
+	(void)timeout_ms;
+	assert_int_equal(node, 7);
+	assert_non_null(
+		memmem(request.data, request.len, "/api/requests/" ID "1", strlen("/api/requests/" ID "1")));
+	done(arg, 0, span_of(no_content, sizeof(no_content)));
+	return 0;
+}
+
+static const struct http_cluster cluster = {.where = where, .pass = pass};
+
+static int set_up_cluster(void **state)
+{
+	int r = bench_set_up(state);
+
+	if (r == 0) {
+		bench.config.cluster = &cluster;
+		bench_start();
+		c = client_open();
+	}
+	return r;
+}
+
+/* The device is another node's: the store tells its endpoint, and its owner takes the request back. */
+static void one_of_another_node_is_found_and_passed_on(void **state)
+{
+	(void)state;
+	snprintf(bench.elsewhere, sizeof(bench.elsewhere), "far");
+	queue_put("far", '1', QUEUED_WAITING, UINT64_MAX, read_of(9));
+	ask("GET /api/requests/" ID "1", "\r\n");
+	assert_int_equal(client_status(c), 200);
+	assert_non_null(strstr(client_body(c), "\"ep\":\"far\""));
+	ask("GET /api/requests/" ID "2", "\r\n");
+	assert_int_equal(client_status(c), 404);
+	other.where = HTTP_AT;
+	ask("DELETE /api/requests/" ID "1", "\r\n");
+	assert_int_equal(client_status(c), 204);
+	assert_string_equal(other.endpoint, "far");
+	/* Nobody has it: not asked for ever. */
+	other.where = HTTP_NOWHERE;
+	ask("DELETE /api/requests/" ID "1", "\r\n");
+	assert_int_equal(client_status(c), 503);
 }
 
 int main(void)
@@ -197,6 +261,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(requests_of_a_device_are_listed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_is_found_by_its_id, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_is_taken_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_of_another_node_is_found_and_passed_on, set_up_cluster,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,10 +267,11 @@ static const struct setting settings[] = {
 	{"redis", "events", 0, SETTING_CHOICE, AT(redis_events), .choices = redis_events, .fallback = "auto",
 	 .help = "What the streams of events in Redis hold. json: for each event what readers over HTTP get, "
 		 "for "
-		 "backends that read the streams themselves; it is written with the event, and costs about "
-		 "twice its "
-		 "memory. compact: only what shoal itself needs. auto: json if requests or leshan-channels "
-		 "are on."},
+		 "backends that read the streams themselves; it is written with the event, and an entry "
+		 "takes "
+		 "four to seven times the memory. compact: only what shoal itself needs. auto: json if "
+		 "requests "
+		 "or leshan-channels are on."},
 	{"redis", "requests", 0, SETTING_BOOL, AT(redis_requests), .fallback = "no",
 	 .help = "Take requests of backends from the stream `requests` in Redis, and answer them by streams. "
 		 "Off "

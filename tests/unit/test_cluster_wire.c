@@ -14,13 +14,27 @@
 
 #include <errno.h>
 
+static void encode_head(const struct wire_frame *frame, uint8_t head[WIRE_HEAD])
+{
+	struct writer w = writer_of(head, WIRE_HEAD);
+
+	wire_head_encode(frame, &w);
+}
+
+static void encode_hello(const struct wire_hello *hello, uint8_t body[WIRE_HELLO_LEN])
+{
+	struct writer w = writer_of(body, WIRE_HELLO_LEN);
+
+	wire_hello_encode(hello, &w);
+}
+
 enum { BODY_MAX = 1000 };
 
 static void append(struct buffer *b, const struct wire_frame *frame)
 {
 	uint8_t head[WIRE_HEAD];
 
-	wire_head_encode(frame, head);
+	encode_head(frame, head);
 	buffer_bytes(b, span_of(head, sizeof(head)));
 	buffer_bytes(b, frame->body);
 }
@@ -69,7 +83,7 @@ static void test_hello(void **state)
 	uint8_t body[WIRE_HELLO_LEN + 1] = {0};
 
 	(void)state;
-	wire_hello_encode(&hello, body);
+	encode_hello(&hello, body);
 	assert_memory_equal(body, expected, sizeof(expected));
 	assert_int_equal(wire_hello_parse(span_of(body, WIRE_HELLO_LEN), &read), 0);
 	assert_memory_equal(&read, &hello, sizeof(read));
@@ -140,22 +154,22 @@ static void test_refused(void **state)
 
 	(void)state;
 	/* Seen by the first five bytes: no memory is taken for it. */
-	wire_head_encode(&frame, head);
+	encode_head(&frame, head);
 	assert_refused(head, 5, -EMSGSIZE);
 	frame.body.len = BODY_MAX;
-	wire_head_encode(&frame, head);
+	encode_head(&frame, head);
 	assert_refused(head, sizeof(head), WIRE_MORE);
 	head[4] = WIRE_VERSION + 1;
 	assert_refused(head, 5, -EPROTO);
 	frame.body.len = 0;
-	wire_head_encode(&frame, head);
+	encode_head(&frame, head);
 	head[3]--;
 	assert_refused(head, sizeof(head), -EPROTO);
 	frame.type = 0;
-	wire_head_encode(&frame, head);
+	encode_head(&frame, head);
 	assert_refused(head, sizeof(head), -EPROTO);
 	frame.type = WIRE_TYPES;
-	wire_head_encode(&frame, head);
+	encode_head(&frame, head);
 	assert_refused(head, sizeof(head), -EPROTO);
 }
 
@@ -169,7 +183,7 @@ static void test_memory(void **state)
 	struct wire_input in;
 
 	(void)state;
-	wire_head_encode(&frame, head);
+	encode_head(&frame, head);
 	wire_input_init(&in, BODY_MAX);
 	assert_int_equal(wire_next(&in, &data, &read), WIRE_MORE);
 	assert_true(in.partial.cap < 100);

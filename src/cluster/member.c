@@ -83,6 +83,7 @@ struct members {
 	size_t seen_count;
 	unsigned busy; /* calls under way */
 	bool joined, away, stopped;
+	bool looked;		/* at the leases, once at least */
 	bool contested;		/* our id is another's, since ... */
 	uint64_t contested_ms;	/* ... then */
 	uint64_t keep_until_ms; /* nobody is removed before */
@@ -92,7 +93,7 @@ struct members {
 
 bool members_joined(const struct members *m)
 {
-	return m->joined;
+	return m->joined && m->looked;
 }
 
 /* Leases that were renewed when it was heard last may have ended since. */
@@ -190,6 +191,7 @@ static void listed(struct members *m)
 {
 	bool news = false;
 
+	m->looked = true;
 	for (size_t i = 0; i < m->seen_count; i++)
 		news |= put(m, &m->seen[i]);
 	if (m->timers->now_ms >= m->keep_until_ms)

@@ -65,7 +65,7 @@ void members_stop(struct members *m);
 void members_leave(struct members *m);
 /* Looks at the leases now: somebody may have come. */
 void members_refresh(struct members *m);
-/* Whether our lease was taken once. */
+/* Whether our lease was taken, and those of the others were looked at: before, everybody else seems dead. */
 bool members_joined(const struct members *m);
 /* The store does not answer, or has not for long enough to tell who is dead. */
 bool members_is_settling(const struct members *m);

@@ -91,7 +91,8 @@ static struct search *search_new(struct owners *o, const struct parcel *p)
 {
 	struct search *s;
 
-	if (o->stopped || o->searches >= o->config.searches_max || !afford(o, p)) {
+	if (o->stopped || !members_joined(o->members) || o->searches >= o->config.searches_max ||
+	    !afford(o, p)) {
 		o->stats.searches_limited++;
 		return NULL;
 	}
@@ -261,7 +262,7 @@ int owners_where(struct owners *o, struct span endpoint, owners_where_fn *done, 
 	struct inquiry *q;
 	int err;
 
-	if (o->stopped || o->searches >= o->config.searches_max)
+	if (o->stopped || !members_joined(o->members) || o->searches >= o->config.searches_max)
 		return -ENOBUFS;
 	q = malloc(sizeof(*q));
 	if (!q)

@@ -72,7 +72,7 @@ static void write_value(struct buffer *out, const struct value *v)
 {
 	uint64_t bits;
 
-	buffer_u8(out, v->type);
+	buffer_u8(out, (uint8_t)v->type);
 	switch (v->type) {
 	case VALUE_STRING:
 	case VALUE_CORELNK:

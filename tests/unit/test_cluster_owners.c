@@ -114,6 +114,25 @@ static void a_start_waits_for_the_lease_before_it(void **state)
 	assert_true(members_joined(NODE(1)->members));
 }
 
+static void whoever_is_new_believes_nobody_dead(void **state)
+{
+	size_t told = 0;
+
+	(void)state;
+	world_register(1, 0);
+	world_start(4);
+	world_speak(4, 0, true);
+	assert_int_equal(owners_where(NODE(4)->owners, world_key(0).endpoint, NULL, &told), -ENOBUFS);
+	world_settle();
+	assert_int_equal(world_owner(0), 1);
+	assert_int_equal(stats_of(4).claimed, 0);
+	world_pass(1000);
+	world_speak(4, 0, true);
+	world_settle();
+	assert_int_equal(world_owner(0), 4);
+	assert_int_equal(stats_of(4).claimed, 0);
+}
+
 static void a_device_follows_its_datagrams(void **state)
 {
 	(void)state;
@@ -553,6 +572,7 @@ int main(void)
 		TEST(after_an_outage_memory_and_store_are_compared),
 		TEST(an_id_is_held_by_one),
 		TEST(a_start_waits_for_the_lease_before_it),
+		TEST(whoever_is_new_believes_nobody_dead),
 		TEST(a_device_follows_its_datagrams),
 		TEST(the_dead_are_inherited_from),
 		TEST(who_does_not_answer_is_claimed_from),

@@ -39,6 +39,11 @@ static const struct {
 	[OPTION_ROLE] = {"role", "ROLE", "read, operate or admin"},
 	[OPTION_NAME] = {"name", "NAME", "What the token is for"},
 	[OPTION_EXPIRES] = {"expires", "TIME", "When the token ends, such as 12h or 30d [never]"},
+	[OPTION_TTL] =
+		{"ttl", "TIME",
+		 "How long the request may wait if the device sleeps, such as 12h; 0: not at all [1d]"},
+	[OPTION_COMPOSITE] = {"composite", NULL, "Observe the paths together"},
+	[OPTION_ATTRIBUTES] = {"attributes", "QUERY", "Write these before, such as pmin=10&pmax=60"},
 	[OPTION_TOKEN] = {"token", "TOKEN", "Token of the server [SHOALCTL_TOKEN]"},
 	[OPTION_TOKEN_FILE] = {"token-file", "FILE", "File with the token"},
 	[OPTION_CA] = {"ca", "FILE", "Certificates (PEM) that the server's is verified by, for https"},

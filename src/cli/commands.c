@@ -6,13 +6,18 @@
 #include "cli/commands.h"
 
 #include "cli/api.h"
+#include "cli/text.h"
+
+#include <inttypes.h>
 
 #define BIT(option) (1u << OPTION_##option)
+/* Of what is asked of a device. */
+#define WAIT (BIT(TIMEOUT) | BIT(TTL))
 
 const struct cli_command cli_commands[] = {
 	{"list", "", 0, 0, 0, "List the registered devices", "", command_list},
 	{"show", "EP", 1, 1, 0, "Show one device: its registration and its objects", "", command_show},
-	{"read", "EP PATH...", 2, OPERANDS_MAX, BIT(FORMAT) | BIT(TIMEOUT),
+	{"read", "EP PATH...", 2, OPERANDS_MAX, BIT(FORMAT) | WAIT,
 	 "Read a value, an instance or an object, or several of them",
 	 "A single resource is printed as it is, anything else as a table. Several paths are one\n"
 	 "Read-Composite (LwM2M 1.1): what the device does not have is missing in the table.\n"
@@ -22,7 +27,7 @@ const struct cli_command cli_commands[] = {
 	 "  shoalctl read dev-1 /3/0/0 /3/0/9 /1/0\n",
 	 command_read},
 	{"write", "EP PATH [VALUE...]", 2, OPERANDS_MAX,
-	 BIT(TYPE) | BIT(FILE) | BIT(REPLACE) | BIT(PARTIAL) | BIT(FORMAT) | BIT(TIMEOUT),
+	 BIT(TYPE) | BIT(FILE) | BIT(REPLACE) | BIT(PARTIAL) | BIT(FORMAT) | WAIT,
 	 "Write a value, or several of an instance",
 	 "The type of a value is that of the object's definition, unless --type says another: string,\n"
 	 "integer, unsigned_integer, float, boolean, opaque, time, objlnk or corelnk.\n"
@@ -35,17 +40,17 @@ const struct cli_command cli_commands[] = {
 	 "  shoalctl write dev-1 /2/0/2 101=31 102=1\n"
 	 "  shoalctl write dev-1 /1/0 --file instance.json --replace\n",
 	 command_write},
-	{"exec", "EP PATH [ARGUMENTS]", 2, 3, BIT(TIMEOUT), "Execute a resource",
+	{"exec", "EP PATH [ARGUMENTS]", 2, 3, WAIT, "Execute a resource",
 	 "  shoalctl exec dev-1 /3/0/4\n"
 	 "  shoalctl exec dev-1 /5/0/2 \"0='now',1\"\n",
 	 command_exec},
-	{"create", "EP OBJECT [ID=VALUE...]", 2, OPERANDS_MAX,
-	 BIT(ID) | BIT(FILE) | BIT(FORMAT) | BIT(TIMEOUT), "Create an instance of an object",
+	{"create", "EP OBJECT [ID=VALUE...]", 2, OPERANDS_MAX, BIT(ID) | BIT(FILE) | BIT(FORMAT) | WAIT,
+	 "Create an instance of an object",
 	 "  shoalctl create dev-1 /3303 5701=Cel\n"
 	 "  shoalctl create dev-1 /3303 --id 7 5701=Cel\n",
 	 command_create},
-	{"delete", "EP PATH", 2, 2, BIT(TIMEOUT), "Delete an instance", "", command_delete},
-	{"discover", "EP PATH", 2, 2, BIT(TIMEOUT), "Ask what there is below a path, with its attributes", "",
+	{"delete", "EP PATH", 2, 2, WAIT, "Delete an instance", "", command_delete},
+	{"discover", "EP PATH", 2, 2, WAIT, "Ask what there is below a path, with its attributes", "",
 	 command_discover},
 	{"attributes", "EP PATH NAME[=VALUE]...", 3, OPERANDS_MAX, 0,
 	 "Set or take back notification attributes",
@@ -54,13 +59,30 @@ const struct cli_command cli_commands[] = {
 	 "  shoalctl attributes dev-1 /3303/0/5700 pmin=10 pmax=60 gt=30\n"
 	 "  shoalctl attributes dev-1 /3303/0/5700 gt\n",
 	 command_attributes},
-	{"observe", "EP PATH...", 2, OPERANDS_MAX, BIT(ONCE) | BIT(FORMAT) | BIT(TIMEOUT),
+	{"observe", "EP PATH...", 2, OPERANDS_MAX, BIT(ONCE) | BIT(FORMAT) | WAIT,
 	 "Observe a path and print its notifications until Ctrl-C",
 	 "The observation goes on when this ends; shoalctl cancel ends it. Several paths are one\n"
 	 "composite observation (LwM2M 1.1), whose notifications tell all of them.\n",
 	 command_observe},
-	{"cancel", "EP PATH...", 2, OPERANDS_MAX, BIT(ACTIVE) | BIT(TIMEOUT), "Cancel an observation",
+	{"cancel", "EP PATH...", 2, OPERANDS_MAX, BIT(ACTIVE) | WAIT, "Cancel an observation",
 	 "A composite observation is named by the same paths in the same order.\n", command_cancel},
+	{"observations", "EP", 1, 1, 0, "Show what is observed of a device, and by whom it is wanted", "",
+	 command_observations},
+	{"policy", "WORD ...", 1, OPERANDS_MAX, BIT(COMPOSITE) | BIT(ATTRIBUTES) | BIT(FORMAT),
+	 "Declare what is to be observed of all devices of a kind",
+	 "  shoalctl policy list\n"
+	 "  shoalctl policy set NAME 'sensor-*' /3303/0/5700 /3/0/9 --attributes 'pmin=10&pmax=60'\n"
+	 "  shoalctl policy delete NAME\n"
+	 "\n"
+	 "The pattern is for endpoints: * is any text, ? one character. What matches is observed now and "
+	 "after\n"
+	 "each registration; what a policy made ends with it.\n",
+	 command_policy},
+	{"requests", "WORD ...", 2, 2, 0, "Show and take back requests that wait for a sleeping device",
+	 "  shoalctl requests list EP\n"
+	 "  shoalctl requests show ID\n"
+	 "  shoalctl requests cancel ID                        as long as it was not sent\n",
+	 command_requests},
 	{"events", "", 0, 0, BIT(EP) | BIT(SINCE), "Print events as they come, until Ctrl-C",
 	 "A connection that breaks is made again, and goes on behind the last event. With --json each\n"
 	 "event is a line: {\"event\":NAME,\"id\":ID,\"data\":...}.\n",
@@ -148,6 +170,19 @@ int command_paths(struct cli *c, const struct cli_args *args, struct buffer *lis
 	return EXIT_OK;
 }
 
+char *command_add_ttl(char *path, const struct cli_args *args)
+{
+	char seconds[24];
+	uint64_t ms;
+
+	if (!args_has(args, OPTION_TTL))
+		return path;
+	if (!text_parse_duration(args->options[OPTION_TTL], &ms))
+		return api_add_query(path, "ttl", args->options[OPTION_TTL]);
+	snprintf(seconds, sizeof(seconds), "%" PRIu64, ms / 1000);
+	return api_add_query(path, "ttl", seconds);
+}
+
 char *command_composite_path(const struct cli_args *args, const char *suffix, const struct buffer *list)
 {
 	char *path = api_device_path(args->operands[0], "/composite", suffix);
@@ -157,5 +192,5 @@ char *command_composite_path(const struct cli_args *args, const char *suffix, co
 		path = api_add_query(path, "nodeformat", args->options[OPTION_FORMAT]);
 	if (args_has(args, OPTION_TIMEOUT))
 		path = api_add_query(path, "timeout", args->options[OPTION_TIMEOUT]);
-	return path;
+	return command_add_ttl(path, args);
 }

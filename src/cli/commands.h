@@ -19,6 +19,8 @@ cli_run command_read, command_discover, command_write, command_exec, command_cre
 	command_attributes;
 /* security_commands.c */
 cli_run command_security, command_token, command_failures;
+/* request_commands.c */
+cli_run command_requests, command_policy, command_observations;
 /* event_commands.c */
 cli_run command_observe, command_cancel, command_events;
 
@@ -32,6 +34,8 @@ int command_path(struct cli *c, const char *operand, unsigned min, unsigned max,
 bool command_is_composite(const struct cli_args *args);
 /* Those operands as "/3/0/1,/1/0". EXIT_USAGE, told on c->error. */
 int command_paths(struct cli *c, const struct cli_args *args, struct buffer *list) NODISCARD;
+/* Adds what --ttl says, a time or seconds. */
+char *command_add_ttl(char *path, const struct cli_args *args) NODISCARD;
 /* "/api/clients/EP/composite?paths=LIST" with `suffix` before the query, and what --format and --timeout say.
  */
 char *command_composite_path(const struct cli_args *args, const char *suffix,

@@ -19,7 +19,7 @@ static char *with_query(char *path, const struct cli_args *args)
 		path = api_add_query(path, "format", args->options[OPTION_FORMAT]);
 	if (args_has(args, OPTION_TIMEOUT))
 		path = api_add_query(path, "timeout", args->options[OPTION_TIMEOUT]);
-	return path;
+	return command_add_ttl(path, args);
 }
 
 /* What a command asks of a device at one path, and what comes back. */

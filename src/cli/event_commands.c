@@ -201,6 +201,7 @@ static int observation_target(struct cli *c, const struct cli_args *args, const 
 		*target = api_add_query(*target, "format", args->options[OPTION_FORMAT]);
 	if (args_has(args, OPTION_TIMEOUT))
 		*target = api_add_query(*target, "timeout", args->options[OPTION_TIMEOUT]);
+	*target = command_add_ttl(*target, args);
 	return EXIT_OK;
 }
 

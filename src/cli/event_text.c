@@ -133,6 +133,25 @@ static void describe_device(json_t *data, struct buffer *out)
 	add_member(out, "  ", data, "ep");
 }
 
+static void describe_request(json_t *data, struct buffer *out)
+{
+	json_t *path, *response = json_object_get(data, "response"),
+		      *content = json_object_get(response, "content");
+	_cleanup_free_ char *value =
+		json_is_string(json_object_get(content, "kind")) ? output_brief(content) : NULL;
+	size_t i;
+
+	add_member(out, "  ", data, "ep");
+	add_member(out, "  ", data, "path");
+	json_array_foreach (json_object_get(data, "paths"), i, path)
+		add(out, i ? "," : "  ", json_string_value(path));
+	add(out, " = ", value);
+	add_member(out, "  ", data, "state");
+	add_member(out, "  ", response, "status");
+	add_member(out, ": ", data, "error");
+	add_member(out, "  ", data, "requestId");
+}
+
 static void describe_gap(json_t *data, struct buffer *out)
 {
 	add_member(out, "  events are lost from ", data, "from");
@@ -155,6 +174,7 @@ static const struct {
 	{"SEND", describe_send},
 	{"OBSERVATION_ENDED", describe_end},
 	{"AUTH_FAILURE", describe_failure},
+	{"REQUEST_RESPONSE", describe_request},
 	{"AWAKE", describe_device},
 	{"SLEEPING", describe_device},
 	{"GAP", describe_gap},

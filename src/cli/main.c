@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/table.h"
+#include "cli/text.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -66,6 +67,19 @@ static bool choose_timeout(const struct cli_args *args, unsigned *seconds)
 	return true;
 }
 
+/* False if --ttl makes no sense, which is told. */
+static bool check_ttl(const struct cli_args *args)
+{
+	uint64_t value;
+
+	if (!args_has(args, OPTION_TTL) || text_parse_duration(args->options[OPTION_TTL], &value) ||
+	    span_to_uint(span_str(args->options[OPTION_TTL]), UINT32_MAX, &value))
+		return true;
+	fprintf(stderr, "shoalctl: --ttl %s: expected a time such as 12h or 30d, or 0\n",
+		args->options[OPTION_TTL]);
+	return false;
+}
+
 static int run(const struct cli_command *command, const struct cli_args *args)
 {
 	struct cli c = {.out = stdout,
@@ -76,7 +90,7 @@ static int run(const struct cli_command *command, const struct cli_args *args)
 	char token[TOKEN_LINE];
 	int rc;
 
-	if (!choose_timeout(args, &c.timeout_s) || !choose_token(args, token))
+	if (!choose_timeout(args, &c.timeout_s) || !check_ttl(args) || !choose_token(args, token))
 		return EXIT_USAGE;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	rc = client_init(&c.client, choose_url(args), stderr);

@@ -11,86 +11,12 @@
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "cli/text.h"
+#include "cli/words.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
 enum { FILE_MAX = 64 << 20, KEY_LINE = 4096 };
-
-struct word {
-	const char *name;
-	unsigned min, max; /* how many operands follow */
-	cli_run *run;
-};
-
-static int run_word(struct cli *c, const struct cli_args *args, const struct word *words, size_t count)
-{
-	const char *name = args->operands[0];
-	unsigned following = args->operand_count - 1;
-
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(words[i].name, name) != 0)
-			continue;
-		if (following >= words[i].min && following <= words[i].max)
-			return words[i].run(c, args);
-		fprintf(c->error, "shoalctl: too %s operands behind %s; --help tells which\n",
-			following < words[i].min ? "few" : "many", name);
-		return EXIT_USAGE;
-	}
-	fprintf(c->error, "shoalctl: \"%s\": expected", name);
-	for (size_t i = 0; i < count; i++)
-		fprintf(c->error, "%s %s", i == 0 ? "" : i + 1 == count ? " or" : ",", words[i].name);
-	fputc('\n', c->error);
-	return EXIT_USAGE;
-}
-
-static const char *text_of(json_t *object, const char *member)
-{
-	const char *text = json_string_value(json_object_get(object, member));
-
-	return text ? text : "";
-}
-
-static uint64_t number_of(json_t *object, const char *member)
-{
-	json_int_t number = json_integer_value(json_object_get(object, member));
-
-	return number > 0 ? (uint64_t)number : 0;
-}
-
-/* GET of a list: the body as it came with --json, else `print`. */
-static int list_call(struct cli *c, const char *path, void (*print)(struct cli *c, json_t *list))
-{
-	_cleanup_reply_ struct api_reply reply = {.json = NULL};
-	int rc = api_call(c, &(struct api_request){.method = "GET", .path = path}, &reply);
-
-	if (rc != EXIT_OK)
-		return rc;
-	if (c->json)
-		fprintf(c->out, "%s\n", (const char *)reply.response.body.data);
-	else
-		print(c, reply.json);
-	return EXIT_OK;
-}
-
-/* A path, and behind it a name of somebody's choice: freed by the caller. */
-static char *path_of(const char *path, const char *name)
-{
-	struct buffer out = buffer_of(1 << 16);
-
-	buffer_str(&out, path);
-	text_add_encoded(&out, span_str(name));
-	if (out.failed)
-		buffer_deinit(&out);
-	return (char *)out.data;
-}
-
-static int delete_call(struct cli *c, const char *path, const char *name, struct api_reply *reply)
-{
-	_cleanup_free_ char *full = path_of(path, name);
-
-	return api_call(c, &(struct api_request){.method = "DELETE", .path = full}, reply);
-}
 
 /* ---- security ---- */
 
@@ -293,28 +219,6 @@ int command_security(struct cli *c, const struct cli_args *args)
 
 /* ---- token ---- */
 
-/* "90s", "15m", "12h", "30d". False for anything else, and for what is longer than 100 years. */
-static bool parse_duration(const char *text, uint64_t *ms)
-{
-	static const struct {
-		char unit;
-		uint64_t ms;
-	} units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
-	size_t len = strlen(text);
-	uint64_t number;
-
-	for (size_t i = 0; len && i < ARRAY_SIZE(units); i++) {
-		if (text[len - 1] != units[i].unit)
-			continue;
-		if (!span_to_uint(span_of(text, len - 1), 36500ULL * 86400000 / units[i].ms, &number) ||
-		    !number)
-			return false;
-		*ms = number * units[i].ms;
-		return true;
-	}
-	return false;
-}
-
 static json_t *token_body(struct cli *c, const struct cli_args *args)
 {
 	json_t *body = json_object();
@@ -324,7 +228,7 @@ static json_t *token_body(struct cli *c, const struct cli_args *args)
 	if (args_has(args, OPTION_NAME))
 		json_object_set_new(body, "name", json_string(args->options[OPTION_NAME]));
 	if (args_has(args, OPTION_EXPIRES)) {
-		if (!parse_duration(args->options[OPTION_EXPIRES], &ms)) {
+		if (!text_parse_duration(args->options[OPTION_EXPIRES], &ms)) {
 			fprintf(c->error, "shoalctl: --expires %s: expected a time such as 12h or 30d\n",
 				args->options[OPTION_EXPIRES]);
 			json_decref(body);

@@ -263,3 +263,24 @@ bool text_parse_time(const char *text, int64_t *ms)
 	*ms = ((int64_t)timegm(&tm) - offset_s) * 1000 + fraction_ms;
 	return true;
 }
+
+bool text_parse_duration(const char *text, uint64_t *ms)
+{
+	static const struct {
+		char unit;
+		uint64_t ms;
+	} units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
+	size_t len = strlen(text);
+	uint64_t number;
+
+	for (size_t i = 0; len && i < ARRAY_SIZE(units); i++) {
+		if (text[len - 1] != units[i].unit)
+			continue;
+		if (!span_to_uint(span_of(text, len - 1), 36500ULL * 86400000 / units[i].ms, &number) ||
+		    !number)
+			return false;
+		*ms = number * units[i].ms;
+		return true;
+	}
+	return false;
+}

@@ -34,3 +34,6 @@ const char *text_clock(uint64_t ms, char text[TEXT_TIME]);
  * into milliseconds. False for anything else.
  */
 bool text_parse_time(const char *text, int64_t *ms);
+/* "90s", "15m", "12h", "30d" into milliseconds. False for anything else, for none, and for what is longer
+ * than 100 years. */
+bool text_parse_duration(const char *text, uint64_t *ms);

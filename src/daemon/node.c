@@ -384,6 +384,7 @@ static int start_server(struct node *n)
 	config.awake_ms = (uint32_t)set->awake_ms;
 	config.devices_max = set->devices_max;
 	config.requests_max = set->requests_max;
+	config.observe_rate = (uint32_t)set->observe_rate;
 	config.queue = (struct lwm2m_queue_config){.ttl_ms = set->queue_ttl_ms,
 						   .ttl_max_ms = set->queue_ttl_max_ms,
 						   .keep_ms = set->queue_keep_ms,

@@ -175,6 +175,11 @@ static const struct setting settings[] = {
 	{"lwm2m", "requests-max", 0, SETTING_UINT, AT(requests_max), 1, 1000000, NULL, "20000", "NUMBER",
 	 "How many requests to devices may be in work, all devices together. More are refused."},
 
+	{"lwm2m", "observe-rate", 0, SETTING_UINT, AT(observe_rate), 1, 1000000, NULL, "1000", "NUMBER",
+	 "How many Observes of the server's own leave in a second, to all devices together: after a "
+	 "Register, and "
+	 "when a policy changes."},
+
 	{"queue", "enabled", 0, SETTING_BOOL, AT(queue_enabled), .fallback = "yes",
 	 .help = "Queue requests to devices in queue mode that sleep, in the store. Otherwise they are sent "
 		 "at "

@@ -26,6 +26,7 @@ struct daemon_settings {
 	bool strict, shared_credentials;
 	uint64_t default_lifetime_s, lifetime_grace_ms, awake_ms, devices_max, requests_max;
 
+	uint64_t observe_rate;
 	bool queue_enabled;
 	uint64_t queue_ttl_ms, queue_ttl_max_ms, queue_keep_ms, queue_requests_max, queue_bytes_max,
 		queue_attempts_max, queue_rate;

@@ -191,3 +191,69 @@ def test_a_fleet_of_sleepers_and_a_crash(start):
     finally:
         sim.terminate()
         sim.wait()
+
+
+def test_people_see_and_take_back_what_waits(device):
+    daemon = device.daemon
+
+    def ctl(*arguments, code=0):
+        result = shoal.run("shoalctl", "--url", f"http://127.0.0.1:{daemon.http_port}", *arguments)
+        assert result.returncode == code, result
+        return result
+
+    register(device)
+    sleeps(device)
+    told = ctl("read", device.endpoint, "/3/0/9", "--ttl", "2h").stderr
+    id = told.split()[-1]
+    row = daemon.get(f"/api/requests/{id}").json
+    assert row["expires"] - row["added"] == 7200000
+    assert "ttl" in ctl("read", device.endpoint, "/3/0/9", "--ttl", "soon", code=2).stderr
+    ctl("exec", device.endpoint, "/3/0/4", "--ttl", "60")
+    lines = ctl("requests", "list", device.endpoint).stdout.splitlines()
+    assert len(lines) == 3 and lines[1].split()[:4] == [id, "read", "/3/0/9", "queued"]
+    assert "execute" in lines[2]
+    assert id in ctl("requests", "show", id).stdout
+    ctl("requests", "cancel", id)
+    assert "sent to the device already, or is over" in ctl("requests", "cancel", id, code=1).stderr
+    assert "cancelled" in ctl("requests", "show", id).stdout
+    assert ctl("requests", "show", "x", code=1).stderr
+
+
+def test_policies_reach_devices_that_register_and_those_that_are_there(start):
+    daemon = start()
+
+    def ctl(*arguments, code=0):
+        result = shoal.run("shoalctl", "--url", f"http://127.0.0.1:{daemon.http_port}", *arguments)
+        assert result.returncode == code, result
+        return result
+
+    with Device(daemon.coap_port, endpoint="sensor-1") as here, Device(daemon.coap_port, endpoint="sensor-2") as later:
+        here.register()
+        with daemon.events() as events:
+            ctl("policy", "set", "temperature", "sensor-*", "/3303/0/5700", "--attributes", "pmin=5")
+            asked = here.serve_one("2.04")
+            assert (asked.path, asked.query) == ("/3303/0/5700", ["pmin=5"])
+            observed = here.serve_one("2.05", b"21.5", TEXT, [(6, b"\x01")])
+            assert observed.number(6) == 0
+            assert events.wait("NOTIFICATION").data["val"]["value"] == "21.5"
+            daemon.kill()
+            daemon.start()
+        assert ctl("policy", "list").stdout.splitlines()[1].split() == [
+            "temperature", "sensor-*", "pmin=5", "/3303/0/5700"]
+        shoal.wait_until(lambda: daemon.get("/api/clients/sensor-1/observations").json == [
+            {"path": "/3303/0/5700", "state": "observed", "origin": "policy", "policy": "temperature",
+             "format": "SENML_CBOR"}], what="known after the start")
+        here.silence(0.5)
+        later.register()
+        later.serve_one("2.04")
+        later.serve_one("4.04")
+        shoal.wait_until(lambda: "refused" in ctl("observations", "sensor-2").stdout, what="refused")
+        ctl("policy", "delete", "temperature")
+        shoal.wait_until(lambda: daemon.get("/api/clients/sensor-1/observations").json == [], what="gone")
+        sent = here.notify(observed, 2, b"22")
+        assert here.expect(lambda m: m.mid == sent.mid).type == 3
+        put = daemon.http("PUT", "/api/clients/sensor-1/observations", {"paths": ["/3/0/9"]})
+        assert put.json == [{"path": "/3/0/9", "state": "wanted", "origin": "declared"}]
+        here.serve_one("2.05", b"95", TEXT, [(6, b"\x01")])
+        shoal.wait_until(lambda: daemon.get("/api/clients/sensor-1/observations").json[0]["state"] == "observed",
+                         what="observed")

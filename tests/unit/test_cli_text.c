@@ -122,6 +122,19 @@ static void test_durations(void **state)
 	assert_string_equal(text_ago(22000, 10000, text), "in 12s");
 }
 
+static void test_durations_of_people(void **state)
+{
+	static const char *const wrong[] = {"", "s", "5", "0s", "-1h", "1w", "1.5h", "h1", "36501d", "12h "};
+	uint64_t ms;
+
+	(void)state;
+	assert_true(text_parse_duration("90s", &ms) && ms == 90000);
+	assert_true(text_parse_duration("12h", &ms) && ms == 12 * 3600000);
+	assert_true(text_parse_duration("36500d", &ms) && ms == 36500ULL * 86400000);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_false(text_parse_duration(wrong[i], &ms));
+}
+
 static void test_times(void **state)
 {
 	static const struct {
@@ -221,10 +234,15 @@ static void test_table_without_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_safe),	  cmocka_unit_test(test_safe_garbage),
-		cmocka_unit_test(test_width),	  cmocka_unit_test(test_encoded),
-		cmocka_unit_test(test_durations), cmocka_unit_test(test_times),
-		cmocka_unit_test(test_table),	  cmocka_unit_test(test_table_without_rows),
+		cmocka_unit_test(test_safe),
+		cmocka_unit_test(test_safe_garbage),
+		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_encoded),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_durations_of_people),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table_without_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

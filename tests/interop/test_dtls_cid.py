@@ -473,9 +473,13 @@ def test_a_request_to_a_sleeping_device_waits_for_its_new_session(daemon, closin
     device.secure.send_alert(dtls_client.WARNING, dtls_client.CLOSE_NOTIFY)
     device.send(device.update_message())
     assert device.receive(0.3) is None
-    future = daemon.start_http("GET", f"/api/clients/{endpoint}/3/0/0?timeout=20")
-    time.sleep(0.5)
-    assert not future.done(), future.result()
+    answer = daemon.get(f"/api/clients/{endpoint}/3/0/0").json
+    assert answer["delayed"], answer
     device.connect()
     device.serve_one("2.05", b"awake", TEXT)
-    assert future.result(10).json["content"]["value"] == "awake"
+
+    def request():
+        return daemon.get(f"/api/requests/{answer['requestId']}").json
+
+    shoal.wait_until(lambda: request()["state"] == "answered", what="the answer")
+    assert request()["response"]["content"]["value"] == "awake"

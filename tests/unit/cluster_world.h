@@ -298,7 +298,7 @@ static inline void world_do_hand_over(const struct world_job *j)
 	struct world_row *row = &world.rows[j->device];
 	const struct fence_stored stored = {row->exists, false, row->hot.fence, row->hot.number};
 	struct store_written w = {
-		.result = fence_check(&stored, &j->hot.fence, j->hot.number, STORE_RECORD_KEEP),
+		.result = (int)fence_check(&stored, &j->hot.fence, j->hot.number, STORE_RECORD_KEEP),
 		.found = row->hot};
 
 	if (w.result == STORE_DONE) {

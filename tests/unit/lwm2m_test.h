@@ -62,7 +62,7 @@ struct bench_request {
 
 /* A call of the store about queues that waits for bench_store_all. */
 struct bench_call {
-	enum { BENCH_ADD, BENCH_SET, BENCH_LIST } kind;
+	enum bench_call_kind { BENCH_ADD, BENCH_SET, BENCH_LIST } kind;
 	struct bench_request request;
 	store_request_fn *done;
 	void *ctx;
@@ -160,7 +160,7 @@ static inline int bench_store_write(void *ctx, const struct store_write *w, stor
 	return 0;
 }
 
-static inline struct bench_call *bench_call(struct bench *b, int kind, struct store_key key,
+static inline struct bench_call *bench_call(struct bench *b, enum bench_call_kind kind, struct store_key key,
 					    const struct store_request *r, store_request_fn *done, void *ctx)
 {
 	struct bench_call *c = &b->calls[b->call_count++ % BENCH_CALLS];

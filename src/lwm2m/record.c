@@ -15,7 +15,6 @@
 #include "lwm2m/registration.h"
 
 enum {
-	RECORD_VERSION = 3, /* 1: without session; 2: without origins, written as long as there is none */
 	RECORD_PRESENT = 1,
 	RECORD_QUEUE_MODE = 2,
 	RECORD_SECURE = 4,
@@ -160,11 +159,11 @@ bool observation_next(struct span *left, struct observation *out)
 int registration_encode(const struct registration *r, const struct observation *observations, size_t count,
 			struct buffer *out)
 {
-	uint8_t flags = 0, version = RECORD_VERSION - 1;
+	uint8_t flags = 0, version = REGISTRATION_RECORD - 1;
 
 	for (size_t i = 0; i < count; i++)
 		if (observations[i].origin)
-			version = RECORD_VERSION;
+			version = REGISTRATION_RECORD;
 	if (r->present)
 		flags |= RECORD_PRESENT;
 	if (r->queue_mode)
@@ -209,7 +208,7 @@ int registration_decode(struct span record, struct registration *out)
 	uint8_t flags;
 
 	*out = (struct registration){0};
-	if (version == 0 || version > RECORD_VERSION)
+	if (version < REGISTRATION_RECORD_OLDEST || version > REGISTRATION_RECORD)
 		return -EPROTO;
 	flags = reader_u8(&r);
 	out->present = flags & RECORD_PRESENT;

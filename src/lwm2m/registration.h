@@ -16,8 +16,9 @@
 
 enum { REGISTRATION_ID = 10, REGISTRATION_LINKS_MAX = 16384, REGISTRATION_OBSERVATIONS_MAX = 64 };
 
-/* Versions of the record: the oldest that is read, and the one that is written. */
-enum { REGISTRATION_RECORD_OLDEST = 1, REGISTRATION_RECORD = 2 };
+/* Versions of the record that are read. 1 is without session; 2 without origins of observations, and written
+ * as long as there is none. */
+enum { REGISTRATION_RECORD_OLDEST = 1, REGISTRATION_RECORD = 3 };
 
 /* All spans borrow from the record (or, while a request is parsed, from the datagram). */
 struct registration {

@@ -170,11 +170,16 @@ class Cluster:
                     f"{int(LEASE * 1000)}ms", *self.options, store=self.redis.url)))
             self.coap = stack.enter_context(Balancer([("127.0.0.1", n.coap_port) for n in self.nodes]))
             self.coaps = stack.enter_context(Balancer([("127.0.0.1", n.dtls_port) for n in self.nodes]))
+            shoal.wait_until(self.met, 20, "nodes that know each other")
             self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *unused):
         self.stack.close()
+
+    def met(self):
+        """Each node that lives knows of all the others."""
+        return all(len(n.get("/api/cluster").json["nodes"]) == len(self.alive()) for n in self.alive())
 
     def alive(self):
         return [n for n in self.nodes if n.alive]

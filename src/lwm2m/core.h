@@ -44,6 +44,7 @@ struct device {
 	struct coap_peer peer;
 	struct store_hot hot;	/* `number` counts the writes that were started */
 	uint64_t number_stored; /* the last write that was called back as stored */
+	uint64_t number_taken;	/* ... when its present generation began */
 	struct blob *record;
 	const struct blob *latest; /* the newest record being written, owned by its effect; NULL: `record` is
 				      the newest */

@@ -381,7 +381,7 @@ static int adopt(struct lwm2m_server *s, const struct store_device *stored, cons
 	if (!d)
 		return s->devices.count >= s->config.devices_max ? -ENOSPC : -ENOMEM;
 	d->hot = stored->hot;
-	d->number_stored = stored->hot.number;
+	d->number_stored = d->number_taken = stored->hot.number;
 	device_set_record(d, blob_copy(stored->record));
 	if (!d->record) {
 		device_free(d);
@@ -416,7 +416,7 @@ static int adopt_tombstone(struct lwm2m_server *s, const struct store_device *st
 	d->hot = stored->hot;
 	d->hot.fence = s->config.fence;
 	d->hot.fence.gen = stored->hot.fence.gen + 1;
-	d->number_stored = stored->hot.number;
+	d->number_stored = d->number_taken = stored->hot.number;
 	d->peer.next_mid = (uint16_t)(d->hot.fence.gen * 4096);
 	timer_set(s->timers, &d->timer, server_now(s) + COAP_EXCHANGE_LIFETIME_MS, device_timer_fired);
 	return 0;

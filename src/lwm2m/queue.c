@@ -402,6 +402,7 @@ static void added(void *ctx, int result, const struct store_request *request)
 	(void)request;
 	if (lives) {
 		q->adding--;
+		q->changes++;
 		if (result == STORE_DONE) {
 			q->server->stats.queued++;
 			q->device->queue_number++;
@@ -451,6 +452,7 @@ int queue_add(struct operation *op, char error[160])
 	if (err == 0) {
 		q->calls++;
 		q->adding++;
+		q->changes++;
 		op->adding = a;
 		return 0;
 	}

@@ -9,9 +9,10 @@
  * kept in memory as far as it is worth while. What changed while the store was read makes the look worthless,
  * and it is made again; so nothing here has to reason about what a reader saw.
  *
- * An end is two writes: the row, with the number that the device's next write will have, and that write, with
- * the event. A store that does both in one transaction has both or none; in another the number tells, after a
- * crash between them, whether the event was written, so that it is told exactly once.
+ * An end is two writes, which leave together: the row, which names the number that the device's next write
+ * will have, and that write, with the event. A store that does both in one transaction has both or none; in
+ * another the number tells, after a crash between them, that the event is missing. (If one of them alone
+ * fails, and the process dies before it is tried again, an event may be missing, or come twice.)
  */
 
 #include "lwm2m/queue.h"
@@ -30,19 +31,22 @@ static void ending_free(struct ending *end)
 	free(end);
 }
 
+static void write_first(struct queue *q);
+
 static void ending_done(struct ending *end)
 {
 	struct queue *q = end->queue;
 	lwm2m_cancelled_fn *done = end->done;
 	void *ctx = end->ctx;
 
-	q->live--;
+	q->live -= q->live > 0;
 	q->bytes -= MIN(q->bytes, end->entry->size);
 	q->ended++;
 	q->server->stats.queued_ended[end->state]++;
 	if (q->ended > 2 * QUEUE_ENDED_MAX)
 		q->again = true;
 	ending_free(end);
+	write_first(q);
 	if (done)
 		done(ctx, LWM2M_CANCEL_DONE);
 	queue_schedule(q);
@@ -88,16 +92,18 @@ static void event_told(struct effect *e, bool stored)
 	ending_step(end);
 }
 
-/* Names the write that has its event. */
-static int number_ending(struct ending *end, uint64_t number)
+/* Names the write that will have its event. */
+static int number_ending(struct ending *end)
 {
 	_cleanup_buffer_ struct buffer out = buffer_of(STORE_REQUEST_MAX);
+	const struct device *d = end->queue->device;
 	struct queued_request r;
 	struct blob *body;
 
 	if (queued_decode(blob_span(end->body), &r) < 0)
 		return -EPROTO;
-	r.end.event_number = number;
+	r.end.event_gen = d->hot.fence.gen;
+	r.end.event_number = device_next_number(d);
 	body = queued_encode(&r, &out) < 0 ? NULL : blob_copy(buffer_span(&out));
 	if (!body)
 		return -ENOMEM;
@@ -125,37 +131,38 @@ static void write_event(struct ending *end)
 	d->held--;
 }
 
-/* Whatever of it is not written yet. */
+/* Whatever of it is not written yet. The two leave together, so that no other write takes the number. */
 static void ending_write(struct ending *end)
 {
 	struct queue *q = end->queue;
-	bool tell = !end->told;
 
 	end->pending = 1; /* this */
-	if (tell && number_ending(end, device_next_number(q->device)) < 0) {
-		end->pending--;
-		queue_retry(q);
-		return;
-	}
 	end->stored = false;
-	if (queue_set(q, end->entry, end->state, end->keep_ms, blob_span(end->body), row_set, end) == 0)
-		end->pending++;
-	if (tell) {
-		end->pending++;
-		write_event(end);
+	if (end->told || number_ending(end) == 0) {
+		if (queue_set(q, end->entry, end->state, end->keep_ms, blob_span(end->body), row_set, end) ==
+		    0)
+			end->pending++;
+		if (!end->told) {
+			end->pending++;
+			write_event(end);
+		}
 	}
 	end->pending--;
 	ending_step(end);
 }
 
+/* One after the other, so that they are told in their order also if the store fails meanwhile. */
+static void write_first(struct queue *q)
+{
+	struct ending *first = container_of(q->endings.next, struct ending, node);
+
+	if (!list_empty(&q->endings) && first->pending == 0)
+		ending_write(first);
+}
+
 void queue_retry_endings(struct queue *q)
 {
-	list_for_each_safe (node, &q->endings) {
-		struct ending *end = container_of(node, struct ending, node);
-
-		if (end->pending == 0)
-			ending_write(end);
-	}
+	write_first(q);
 }
 
 void queue_drop_endings(struct queue *q)
@@ -228,7 +235,7 @@ void queue_end(struct queue *q, struct entry *e, uint8_t state, const struct lwm
 		end->ctx = by->ctx;
 	}
 	list_append(&q->endings, &end->node);
-	ending_write(end);
+	write_first(q);
 }
 
 /* ---- what a look found ---- */
@@ -301,13 +308,27 @@ static void tell_again(struct queue *q, struct entry *e)
 	q->live++; /* until it is told */
 	q->bytes += e->size;
 	list_append(&q->endings, &end->node);
-	ending_write(end);
+	write_first(q);
 }
 
 struct tally {
 	struct list over; /* those that are kept, in order */
 	size_t over_bytes, loaded;
 };
+
+static bool is_in_work(const struct queue *q, const struct entry *e)
+{
+	return is_ending(q, e) || (q->current && span_equal(entry_id(q->current), entry_id(e)));
+}
+
+/* It counts until its end is written, whatever its row says by now. */
+static void count_in_work(struct queue *q, struct entry *e)
+{
+	answer_cancel(take_cancel(q, e), LWM2M_CANCEL_LATE);
+	q->live++;
+	q->bytes += e->size;
+	entry_free(e);
+}
 
 static void sort_over(struct queue *q, struct tally *t, struct entry *e)
 {
@@ -326,16 +347,10 @@ static void sort_over(struct queue *q, struct tally *t, struct entry *e)
 static void sort_live(struct queue *q, struct tally *t, struct entry *e)
 {
 	struct cancel *by = take_cancel(q, e);
-	bool is_current = q->current && span_equal(entry_id(q->current), entry_id(e));
 	struct queued_request r;
 
 	q->live++;
 	q->bytes += e->size;
-	if (is_current || is_ending(q, e)) {
-		answer_cancel(by, LWM2M_CANCEL_LATE);
-		entry_free(e);
-		return;
-	}
 	if (queued_decode(blob_span(e->body), &r) < 0) {
 		queue_end(q, e, QUEUED_FAILED, NULL, "the request cannot be read", NULL);
 		answer_cancel(by, LWM2M_CANCEL_LATE);
@@ -396,7 +411,9 @@ static void sort_seen(struct queue *q)
 	while ((node = list_take_first(&q->seen))) {
 		struct entry *e = container_of(node, struct entry, node);
 
-		if (queued_is_over(e->state))
+		if (is_in_work(q, e))
+			count_in_work(q, e);
+		else if (queued_is_over(e->state))
 			sort_over(q, &t, e);
 		else
 			sort_live(q, &t, e);
@@ -409,12 +426,16 @@ static void sort_seen(struct queue *q)
 
 /* ---- the look ---- */
 
-/* A row that is over needs its body only if its event may be missing. */
+/* A row that is over needs its body only if its event is missing: whoever wrote the row died before it wrote
+ * the event, which then has a number above all that were stored when the device came here. */
 static bool is_told(const struct queue *q, const struct store_request *request)
 {
+	const struct device *d = q->device;
 	struct queued_request r;
 
-	return queued_decode(request->body, &r) < 0 || r.end.event_number <= q->device->number_stored;
+	return queued_decode(request->body, &r) < 0 ||
+	       r.end.event_number <=
+		       (r.end.event_gen == d->hot.fence.gen ? d->number_stored : d->number_taken);
 }
 
 static void see(struct queue *q, const struct store_request *request)

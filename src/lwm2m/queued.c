@@ -175,6 +175,7 @@ static void write_end(struct buffer *out, const struct queued_end *e)
 	buffer_uint(out, e->ended_ms, 8);
 	if (e->ended_ms == 0)
 		return;
+	buffer_uint(out, e->event_gen, 4);
 	buffer_uint(out, e->event_number, 8);
 	buffer_u8(out, e->code);
 	buffer_uint(out, e->format, 2);
@@ -192,6 +193,7 @@ static void read_end(struct reader *r, struct queued_end *e)
 	e->ended_ms = reader_u64(r);
 	if (e->ended_ms == 0)
 		return;
+	e->event_gen = reader_u32(r);
 	e->event_number = reader_u64(r);
 	e->code = reader_u8(r);
 	e->format = reader_u16(r);

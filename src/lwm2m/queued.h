@@ -38,9 +38,11 @@ const char *queued_state_name(uint8_t state);
 const char *queued_operation_name(uint8_t operation);
 
 struct queued_end {
-	uint64_t ended_ms;     /* Unix time; 0: it is not over */
-	uint64_t event_number; /* of the device's write that has the event of its end */
-	uint8_t code;	       /* the answer; 0: none */
+	uint64_t ended_ms; /* Unix time; 0: it is not over */
+	/* Of the device's write that has the event of its end: its generation and number. */
+	uint32_t event_gen;
+	uint64_t event_number;
+	uint8_t code; /* the answer; 0: none */
 	uint16_t format;
 	struct span payload, location;
 	struct span error; /* words */

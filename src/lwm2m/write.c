@@ -174,6 +174,8 @@ static void note_failure(struct device *d, int result, const struct store_hot *f
 		/* Else only a write in front of this one failed. */
 		d->behind |= result == STORE_BEHIND &&
 			     (found->number != d->number_stored || found->fence.gen != d->hot.fence.gen);
+		if (d->hot.fence.gen != found->fence.gen)
+			d->number_taken = MAX(d->number_taken, d->number_stored);
 		d->hot.fence.gen = found->fence.gen;
 		d->number_stored = found->number;
 		/* A bare device would forget this at once, and its retransmission fail like this one. */

@@ -617,15 +617,20 @@ static bool command_differ(struct script *s, const char *at)
 	return compare(s, at, false);
 }
 
-/* soak devices=N seconds=N seed=N loss=.. duplicate=.. reorder=.. fail-permille=.. crashes=.. */
+/* soak [queue] devices=N seconds=N seed=N loss=.. duplicate=.. reorder=.. fail-permille=.. crashes=.. */
 static bool command_soak(struct script *s, const char *at)
 {
 	struct soak_options o = {.devices = 10, .seconds = 1000, .seed = 1};
 	struct span word, value;
 	uint64_t number;
+	bool (*run)(const struct soak_options *o, char error[400], char summary[200]) = soak_run;
 	char error[400], summary[200];
 
 	while (word_next(&at, &word)) {
+		if (span_is(word, "queue")) {
+			run = soak_queue_run;
+			continue;
+		}
 		const struct {
 			const char *name;
 			unsigned *value;
@@ -644,7 +649,7 @@ static bool command_soak(struct script *s, const char *at)
 		if (!known)
 			return script_fail(s, "not understood: %.*s", (int)word.len, (const char *)word.data);
 	}
-	if (!soak_run(&o, error, summary))
+	if (!run(&o, error, summary))
 		return script_fail(s, "seed %llu: %s (%s)", (unsigned long long)o.seed, error, summary);
 	printf("# %s:%u: seed %llu: %s\n", s->path, s->line, (unsigned long long)o.seed, summary);
 	return true;

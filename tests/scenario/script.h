@@ -105,3 +105,8 @@ struct soak_options {
 /* Devices that act at random, and what must hold for them; false: `error` says what did not. `summary` says
  * what happened. */
 bool soak_run(const struct soak_options *o, char error[400], char summary[200]);
+
+/* ---- soak_queue.c ---- */
+
+/* The same of devices in queue mode, and of the requests that wait for them. */
+bool soak_queue_run(const struct soak_options *o, char error[400], char summary[200]);

@@ -62,6 +62,7 @@ static struct queued_request example(void)
 		.attempts = 2,
 		.token = {.len = 3, .bytes = {1, 2, 3}},
 		.end = {.ended_ms = 1700000002000,
+			.event_gen = 3,
 			.event_number = 99,
 			.code = COAP_CREATED,
 			.format = FORMAT_NONE,
@@ -87,6 +88,7 @@ static void a_request_is_read_as_it_was_written(void **state)
 	assert_int_equal(back.attempts, 2);
 	assert_true(coap_token_equal(&back.token, &r.token));
 	assert_true(span_is(back.arguments, "0='a'"));
+	assert_int_equal(back.end.event_gen, 3);
 	assert_int_equal(back.end.event_number, 99);
 	assert_true(span_is(back.end.location, "3303/7") && span_is(back.end.declared, "abcd"));
 	assert_int_equal(queued_encode(&back, &again), 0);

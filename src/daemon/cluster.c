@@ -31,6 +31,7 @@ struct cluster {
 	struct secure *secure;
 	struct http *http;
 	struct http_cluster http_cluster;
+	bool joined;
 	struct via_table via;
 	struct slot_table slots;
 	uint32_t peers[MEMBERS_MAX]; /* that the links know */
@@ -647,6 +648,10 @@ static void on_members(void *ctx)
 		if (m->node != (uint32_t)c->parts.settings->node_id)
 			meet(c, m);
 	share_slots(c);
+	if (!c->joined) {
+		c->joined = true;
+		c->parts.joined(c->parts.ctx);
+	}
 }
 
 static void on_refused(void *ctx, const struct store_lease *other)

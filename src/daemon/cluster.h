@@ -31,6 +31,8 @@ struct cluster_parts {
 	void (*emit)(void *ctx, const struct address *to, struct span datagram);
 	/* A forwarded datagram for one of our devices, as if it had come to the socket `from->listener`. */
 	void (*input)(void *ctx, const struct address *from, bool dtls, struct span datagram);
+	/* We are in, and know the others. Once. */
+	void (*joined)(void *ctx);
 	/* Another process has our node id: nothing can be done here. */
 	void (*refused)(void *ctx);
 };

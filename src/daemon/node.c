@@ -297,6 +297,7 @@ static void auth_failed(void *ctx, const struct failure_row *row)
 }
 
 static void node_stop(struct node *n);
+static void cluster_joined(void *ctx);
 
 static void cluster_refused(void *ctx)
 {
@@ -329,6 +330,7 @@ static int start_cluster(struct node *n)
 					    .ctx = n,
 					    .emit = emit,
 					    .input = on_forwarded,
+					    .joined = cluster_joined,
 					    .refused = cluster_refused};
 
 	return cluster_new(&parts, &n->cluster);
@@ -636,6 +638,32 @@ static int init_loop(struct node *n)
 	return 0;
 }
 
+/* Devices are heard from now on. */
+static int serve(struct node *n)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < n->listener_count; i++)
+		err = listener_start(&n->listeners[i]);
+	if (err)
+		return err;
+	say_ready(n);
+	if (n->shared)
+		shared_say_ready(n->shared);
+	return 0;
+}
+
+/* Before the others are known everybody else seems dead. */
+static void cluster_joined(void *ctx)
+{
+	struct node *n = ctx;
+
+	if (n->stopping || serve(n) == 0)
+		return;
+	n->refused = true;
+	node_stop(n);
+}
+
 static int start(struct node *n)
 {
 	int err;
@@ -668,8 +696,8 @@ static int start(struct node *n)
 		err = start_http(n);
 	if (!err && n->backends)
 		err = backends_serve(n->backends, n->http);
-	for (unsigned i = 0; !err && i < n->listener_count; i++)
-		err = listener_start(&n->listeners[i]);
+	if (!err && !n->cluster)
+		err = serve(n);
 	if (!err)
 		err = uv_prepare_start(&n->prepare, on_prepare);
 	return err;
@@ -697,10 +725,6 @@ int node_run(const struct daemon_settings *settings, const struct shared *shared
 		if (n->status == 1)
 			log_event(&n->log, LOG_ERROR, "cannot-start", "error=\"%s\"", strerror(-err));
 		node_stop(n);
-	} else {
-		say_ready(n);
-		if (shared)
-			shared_say_ready(shared);
 	}
 	uv_run(&n->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&n->loop);

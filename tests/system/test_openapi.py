@@ -9,7 +9,7 @@ import pytest
 from coap_peer import Device
 
 VALUES = {"ep": "nobody", "object": "3", "instance": "0", "resource": "1", "resourceInstance": "0", "version": "1.1",
-          "id": "0123456789abcdef"}
+          "id": "0123456789abcdef", "name": "no-policy"}
 BODIES = {"application/json": '{"id":0,"resources":[]}', "application/xml": "<LWM2M/>", "text/plain": "x"}
 
 
@@ -49,7 +49,7 @@ def test_every_path_in_it_is_served(daemon, document):
         answer = ask(daemon, method, path, operation, VALUES)
         assert answer.status not in (405, 501), (method, path, answer)
         assert answer.body not in (b"Not found", b"Invalid path"), (method, path, answer)
-        if "{ep}" in path and not path.startswith("/api/security"):
+        if "{ep}" in path and not path.startswith("/api/security") and not path.endswith("/owner"):
             assert (answer.status, answer.text) == (400, "No registered client with id 'nobody'"), (method, path)
 
 
@@ -60,6 +60,8 @@ def test_answers_are_of_the_kinds_that_it_tells(daemon, document):
         values = VALUES | {"ep": device.endpoint}
         asked = 0
         for method, path, operation in operations(document):
+            if "{name}" in path or "{id}" in path:
+                continue  # of what has to be made first
             if method != "GET" or path == "/api/event" or any(p["name"] == "timeout" for p in operation["parameters"]):
                 continue
             answer = ask(daemon, method, path, operation, values)

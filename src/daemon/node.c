@@ -638,13 +638,15 @@ static int init_loop(struct node *n)
 	return 0;
 }
 
-/* Devices are heard from now on. */
+/* Devices and backends are heard from now on. */
 static int serve(struct node *n)
 {
 	int err = 0;
 
 	for (unsigned i = 0; !err && i < n->listener_count; i++)
 		err = listener_start(&n->listeners[i]);
+	if (!err && n->backends)
+		err = backends_serve(n->backends, n->http);
 	if (err)
 		return err;
 	say_ready(n);
@@ -694,8 +696,6 @@ static int start(struct node *n)
 		err = start_server(n);
 	if (!err)
 		err = start_http(n);
-	if (!err && n->backends)
-		err = backends_serve(n->backends, n->http);
 	if (!err && !n->cluster)
 		err = serve(n);
 	if (!err)

@@ -171,11 +171,8 @@ def test_a_node_leaves_and_its_devices_do_not_notice(nodes, mode, say):
 def test_two_nodes_with_one_id(nodes):
     with shoal.temp_dir() as folder:
         twin = shoal.Daemon(folder, *nodes.nodes[0].options, store=nodes.redis.url)
-        twin.start()
-        code = twin.process.wait(20)
-        twin.reader.join(10)
-        assert code == 1 and "node-id-taken" in twin.log and "[node] id" in twin.log
-        twin._end(signal.SIGKILL)
+        with pytest.raises(AssertionError, match="node-id-taken.*node. id"):
+            twin.start()
     assert nodes.nodes[0].alive and "node-id-taken" not in nodes.nodes[0].log
 
 

@@ -187,3 +187,21 @@ bool message_datagram_decode(struct span body, struct message_datagram *out)
 	out->datagram = reader_bytes(&r, reader_u16(&r));
 	return !r.failed && (out->place.family == 4 || out->place.family == 6);
 }
+
+void message_changed_encode(const struct message_changed *c, struct buffer *out)
+{
+	buffer_u8(out, MESSAGE_VERSION);
+	buffer_u8(out, c->kind);
+	span32_encode(c->name, out);
+}
+
+bool message_changed_decode(struct span body, struct message_changed *out)
+{
+	struct reader r = reader_of(body);
+
+	if (!begins(&r))
+		return false;
+	out->kind = reader_u8(&r);
+	out->name = span32_decode(&r);
+	return !r.failed && out->name.len <= STORE_NAME_MAX;
+}

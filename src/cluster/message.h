@@ -21,6 +21,7 @@ enum message_kind {
 	MESSAGE_ANSWER = 6,  /* a device answered a request that began at your node */
 	MESSAGE_HTTP = 7,    /* call: a request over HTTP for one of your devices */
 	MESSAGE_DRAIN = 8,   /* give your devices away, and go on as one that leaves; nothing in it */
+	MESSAGE_CHANGED = 9, /* call: a document of the store is another one now. Answer: nothing */
 };
 
 struct message_ask {
@@ -62,3 +63,11 @@ struct message_datagram {
 };
 void message_datagram_encode(const struct message_datagram *d, struct buffer *out);
 bool message_datagram_decode(struct span body, struct message_datagram *out) NODISCARD;
+
+/* What of a document is in memory has to be read again. */
+struct message_changed {
+	uint8_t kind; /* enum store_document; of one that is not known nothing is in memory */
+	struct span name;
+};
+void message_changed_encode(const struct message_changed *c, struct buffer *out);
+bool message_changed_decode(struct span body, struct message_changed *out) NODISCARD;

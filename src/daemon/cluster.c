@@ -20,7 +20,7 @@
 
 #include <errno.h>
 
-enum { LEASES_TO_LEAVE = 2, MESSAGE_MAX = 4 << 20 };
+enum { LEASES_TO_LEAVE = 2, MESSAGE_MAX = 4 << 20, TELL_MS = 5000 };
 
 struct cluster {
 	struct cluster_parts parts;
@@ -414,6 +414,16 @@ static void on_message(void *ctx, uint32_t node, uint64_t incarnation, uint16_t 
 	}
 }
 
+static void take_change(struct cluster *c, struct span body, struct links_call *call)
+{
+	struct message_changed m;
+
+	if (message_changed_decode(body, &m))
+		c->parts.changed(c->parts.ctx, m.kind, m.name);
+	if (links_answer(call, span_of(NULL, 0)) < 0)
+		return; /* its caller is told */
+}
+
 static void on_executed(void *arg, struct span answer)
 {
 	if (answer.len == 0)
@@ -439,6 +449,9 @@ static void on_call(void *ctx, uint32_t node, uint64_t incarnation, uint16_t kin
 			http_execute(c->http, body, on_executed, call);
 		else
 			links_refuse(call, -ECONNRESET);
+		break;
+	case MESSAGE_CHANGED:
+		take_change(c, body, call);
 		break;
 	default:
 		links_refuse(call, -ENOSYS);
@@ -529,6 +542,11 @@ static bool others_stay(const struct cluster *c, uint32_t node)
 		if (m->node != node && m->state == MEMBER_UP)
 			return true;
 	return false;
+}
+
+static void http_changed(void *ctx, enum store_document kind, struct span name)
+{
+	cluster_changed(ctx, (uint8_t)kind, name);
 }
 
 static int http_drain(void *ctx, uint32_t node)
@@ -763,8 +781,8 @@ int cluster_new(const struct cluster_parts *parts, struct cluster **out)
 	if (!c)
 		return -ENOMEM;
 	c->parts = *parts;
-	c->http_cluster =
-		(struct http_cluster){c, http_where, http_pass, http_node, http_settling, http_drain};
+	c->http_cluster = (struct http_cluster){c,	    http_where,	 http_pass, http_node, http_settling,
+						http_drain, http_changed};
 	return open_links(c);
 }
 
@@ -776,6 +794,38 @@ int cluster_serve(struct cluster *c, struct lwm2m_server *server, struct secure 
 	c->secure = secure;
 	err = start_members(c);
 	return err < 0 ? err : start_owners(c);
+}
+
+/* ---- what changes for all ---- */
+
+static void on_told(void *ctx, int err, struct span answer)
+{
+	struct cluster *c = ctx;
+
+	(void)answer;
+	if (err < 0 && err != -ECANCELED)
+		log_limited(c->parts.log, LOG_WARN, 10, "change-not-told",
+			    "error=\"%s\" hint=\"a node may still know an older token, key or model: it "
+			    "reads tokens "
+			    "again by itself, the rest when it is started anew\"",
+			    strerror(-err));
+}
+
+void cluster_changed(struct cluster *c, uint8_t kind, struct span name)
+{
+	_cleanup_buffer_ struct buffer body = buffer_of(STORE_NAME_MAX + 64);
+	const struct message_changed m = {kind, name};
+
+	if (!c->links)
+		return;
+	message_changed_encode(&m, &body);
+	for (size_t i = 0; i < c->peer_count; i++) {
+		int err = links_call(c->links, c->peers[i], MESSAGE_CHANGED, buffer_span(&body), TELL_MS,
+				     on_told, c, NULL);
+
+		if (err < 0)
+			on_told(c, err, span_of(NULL, 0));
+	}
 }
 
 /* ---- end ---- */

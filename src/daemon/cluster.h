@@ -31,6 +31,8 @@ struct cluster_parts {
 	void (*emit)(void *ctx, const struct address *to, struct span datagram);
 	/* A forwarded datagram for one of our devices, as if it had come to the socket `from->listener`. */
 	void (*input)(void *ctx, const struct address *from, bool dtls, struct span datagram);
+	/* Another node has changed this document (enum store_document). */
+	void (*changed)(void *ctx, uint8_t kind, struct span name);
 	/* We are in, and know the others. Once. */
 	void (*joined)(void *ctx);
 	/* Another process has our node id: nothing can be done here. */
@@ -54,6 +56,9 @@ void cluster_answer(struct cluster *c, const struct lwm2m_origin *origin, const 
 bool cluster_unknown(struct cluster *c, const struct address *from, struct span cid, struct span datagram);
 /* To a device that is reached through another node. */
 void cluster_emit(struct cluster *c, const struct address *to, struct span datagram);
+
+/* A document was changed here of which other nodes may have something in memory. */
+void cluster_changed(struct cluster *c, uint8_t kind, struct span name);
 
 /* Says that we leave, goes on for a while, gives all devices away; then `left`. */
 void cluster_leave(struct cluster *c, void (*left)(void *ctx), void *ctx);

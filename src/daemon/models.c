@@ -124,3 +124,49 @@ int models_load(struct registry *registry, const char *directory, struct store *
 		log_event(log, LOG_INFO, "models-loaded", "count=%zu", l.loaded);
 	return err;
 }
+
+/* ---- what another node changed ---- */
+
+struct reload {
+	struct registry *registry;
+	struct log *log;
+	char name[24];
+};
+
+static void remove_named(struct registry *registry, const char *name)
+{
+	unsigned object;
+	struct object_version version;
+
+	if (sscanf(name, "%5u/%3hhu.%3hhu", &object, &version.major, &version.minor) == 3 &&
+	    object <= UINT16_MAX)
+		(void)registry_remove(registry, (uint16_t)object, version, ORIGIN_STORED);
+}
+
+static void on_reloaded(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	struct reload *r = ctx;
+	struct load l = {.registry = r->registry, .log = r->log};
+
+	(void)name;
+	(void)version;
+	if (result == STORE_DONE)
+		add(&l, r->name, body, ORIGIN_STORED);
+	else if (result == STORE_ABSENT)
+		remove_named(r->registry, r->name);
+	free(r);
+}
+
+void models_reload(struct registry *registry, struct store *store, struct log *log, struct span name)
+{
+	struct reload *r = name.len < sizeof(r->name) ? calloc(1, sizeof(*r)) : NULL;
+
+	if (!r)
+		return;
+	r->registry = registry;
+	r->log = log;
+	if (name.len)
+		memcpy(r->name, name.data, name.len);
+	if (name.len == 0 || store_document_get(store, STORE_MODEL, name, on_reloaded, r) < 0)
+		free(r);
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "base/span.h"
 #include "model/registry.h"
 
 struct uv_loop_s;
@@ -16,3 +17,6 @@ struct store;
  */
 int models_load(struct registry *registry, const char *directory, struct store *store, struct uv_loop_s *loop,
 		struct log *log);
+/* Another node has put or removed the definition `name`, "OBJECT/VERSION": reads it again. What is passed has
+ * to live until the store is closed. */
+void models_reload(struct registry *registry, struct store *store, struct log *log, struct span name);

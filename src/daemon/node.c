@@ -31,7 +31,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { LISTENERS_MAX = 16 };
+enum { LISTENERS_MAX = 16, REFRESH_MS = 10000 };
 
 struct node {
 	const struct daemon_settings *settings;
@@ -57,6 +57,7 @@ struct node {
 	struct failures *failures;
 	struct secure *secure;	 /* NULL: no DTLS */
 	struct cluster *cluster; /* NULL: all devices are here */
+	struct timer refresh;
 	struct lwm2m_server *server;
 	struct http *http;
 	struct backends *backends; /* NULL: none that talk through the store */
@@ -286,6 +287,35 @@ static void credentials_gone(void *ctx, struct span endpoint, const struct crede
 	(void)count;
 	if (n->secure)
 		secure_revoke(n->secure, endpoint);
+	if (n->cluster)
+		cluster_changed(n->cluster, STORE_CREDENTIAL, endpoint);
+}
+
+/* Of what other nodes change in the store, this is what we have in memory. */
+static void document_changed(void *ctx, uint8_t kind, struct span name)
+{
+	struct node *n = ctx;
+
+	if (kind == STORE_CREDENTIAL && n->secure)
+		secure_revoke(n->secure, name);
+	else if (kind == STORE_MODEL)
+		models_reload(n->registry, n->store, &n->log, name);
+	else if (kind == STORE_SETTING)
+		tokens_refresh(n->security.tokens);
+}
+
+static void token_changed(void *ctx, struct span name)
+{
+	cluster_changed(((struct node *)ctx)->cluster, STORE_SETTING, name);
+}
+
+/* For what we were not told. */
+static void on_refresh(struct timer *t, uint64_t now_ms)
+{
+	struct node *n = container_of(t, struct node, refresh);
+
+	tokens_refresh(n->security.tokens);
+	timer_set(&n->timers, t, now_ms + REFRESH_MS, on_refresh);
 }
 
 static void auth_failed(void *ctx, const struct failure_row *row)
@@ -330,9 +360,12 @@ static int start_cluster(struct node *n)
 					    .ctx = n,
 					    .emit = emit,
 					    .input = on_forwarded,
+					    .changed = document_changed,
 					    .joined = cluster_joined,
 					    .refused = cluster_refused};
 
+	tokens_on_change(n->security.tokens, token_changed, n);
+	timer_set(&n->timers, &n->refresh, n->timers.now_ms + REFRESH_MS, on_refresh);
 	return cluster_new(&parts, &n->cluster);
 }
 
@@ -564,6 +597,7 @@ static void node_stop(struct node *n)
 	if (n->stopping)
 		return;
 	n->stopping = true;
+	timer_cancel(&n->timers, &n->refresh);
 	if (n->cluster)
 		cluster_serve_http(n->cluster, NULL);
 	for (unsigned i = 0; i < n->listener_count; i++)

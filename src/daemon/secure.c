@@ -579,7 +579,8 @@ static bool layer_guard(void *ctx, struct span endpoint, lwm2m_guard_fn *done, v
 	struct secure *s = ctx;
 	struct guard *g;
 
-	if (!credentials_any(s->parts.credentials))
+	/* Where there are other nodes, they may have made some. */
+	if (!s->parts.unknown && !credentials_any(s->parts.credentials))
 		return false;
 	g = malloc(sizeof(*g));
 	if (g)

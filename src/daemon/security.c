@@ -133,8 +133,15 @@ static int make_admin_token(struct security *s, struct uv_loop_s *loop)
 	struct first f = {.path = path};
 	int err;
 
-	if (!secret_path(s->settings, "admin-token", path, sizeof(path)))
+	if (s->settings->http_admin_token_file) {
+		snprintf(path, sizeof(path), "%s", s->settings->http_admin_token_file);
+	} else if (!secret_path(s->settings, "admin-token", path, sizeof(path))) {
+		log_event(s->log, LOG_ERROR, "cannot-make-token",
+			  "hint=\"callers need a token and there is none yet: set [http] admin-token-file to "
+			  "where the "
+			  "first one may be written\"");
 		return -EINVAL;
+	}
 	err = unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 	if (!err)
 		err = turn_until(&f, loop,

@@ -226,6 +226,10 @@ static const struct setting settings[] = {
 		 "start. Together with key."},
 	{"http", "key", 0, SETTING_STRING, AT(http_key), .placeholder = "FILE",
 	 .help = "Private key of the certificate, in PEM."},
+	{"http", "admin-token-file", 0, SETTING_STRING, AT(http_admin_token_file), .placeholder = "FILE",
+	 .help = "Where the first token is written, with the role admin, if callers need one and there is "
+		 "none. Without "
+		 "this setting: admin-token in the directory of the embedded store. Redis has no directory."},
 	{"http", "connections-max", 0, SETTING_UINT, AT(http_connections_max), 8, 100000, NULL, "1024",
 	 "NUMBER", "How many HTTP connections are served at once."},
 	{"http", "body-max", 0, SETTING_SIZE, AT(http_body_max), 1024, 1ULL << 30, NULL, "1M", "SIZE",

@@ -36,7 +36,7 @@ struct daemon_settings {
 	char *http_listen;
 	bool http_insecure_allow_remote;
 	unsigned http_require_token;
-	char *http_certificate, *http_key;
+	char *http_certificate, *http_key, *http_admin_token_file;
 	uint64_t http_connections_max, http_body_max;
 
 	char *store_url, *store_user, *store_password_file, *store_ca_file;

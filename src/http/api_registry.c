@@ -80,9 +80,11 @@ void api_model_get(struct http_request *r)
 
 /* ---- changes: they outlive the request that asks for them ---- */
 
+/* The listener may be gone before the store calls back: nothing here borrows from it. */
 struct model_change {
-	struct http *http;
-	struct http_request *request; /* NULL: nobody waits any more */
+	struct registry *registry;
+	const struct http_cluster *cluster; /* or NULL */
+	struct http_request *request;	    /* NULL: nobody waits any more */
 	uint16_t object;
 	struct object_version version;
 	bool remove;
@@ -109,7 +111,11 @@ static struct model_change *change_new(struct http_request *r, uint16_t object, 
 
 	if (!c)
 		return NULL;
-	*c = (struct model_change){.http = r->http, .request = r, .object = object, .version = version};
+	*c = (struct model_change){.registry = r->http->config.registry,
+				   .cluster = r->http->config.cluster,
+				   .request = r,
+				   .object = object,
+				   .version = version};
 	r->change = c;
 	r->cancel = change_abandoned;
 	return c;
@@ -143,9 +149,9 @@ static void apply_change(const struct model_change *c)
 	size_t count;
 
 	if (c->remove)
-		(void)registry_remove(c->http->config.registry, c->object, c->version, ORIGIN_STORED);
+		(void)registry_remove(c->registry, c->object, c->version, ORIGIN_STORED);
 	else
-		(void)ddf_load(c->http->config.registry, buffer_span(&c->xml), ORIGIN_STORED, &count, error);
+		(void)ddf_load(c->registry, buffer_span(&c->xml), ORIGIN_STORED, &count, error);
 }
 
 static void change_done(void *ctx, int result, struct span name, struct span body, uint64_t version)
@@ -153,11 +159,13 @@ static void change_done(void *ctx, int result, struct span name, struct span bod
 	struct model_change *c = ctx;
 	struct http_request *r = c->request;
 
-	(void)name;
 	(void)body;
 	(void)version;
-	if (result == STORE_DONE)
+	if (result == STORE_DONE) {
 		apply_change(c);
+		if (c->cluster)
+			c->cluster->changed(c->cluster->ctx, STORE_MODEL, name);
+	}
 	if (r) {
 		r->change = NULL;
 		if (result == STORE_DONE)

@@ -5,6 +5,7 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "dtls/endpoint.h"
+#include "store/store.h"
 
 /*
  * The northbound side: REST/JSON and server-sent events over HTTP/1.1 (README.md has the list of routes).
@@ -62,6 +63,8 @@ struct http_cluster {
 	/* That node gives its devices away, and goes on as one that leaves. 0: it is told.
 	 * -ENOENT: there is no such node; -ENOTCONN and others: it cannot be reached. */
 	int (*drain)(void *ctx, uint32_t node);
+	/* A document was changed of which other nodes have something in memory. */
+	void (*changed)(void *ctx, enum store_document kind, struct span name);
 };
 
 /* Whether callers need a token. */

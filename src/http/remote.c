@@ -173,13 +173,17 @@ static void on_passed(void *arg, int result, struct span answer)
 	free(w);
 	if (!r)
 		return;
-	again = unsent || r->match.route->method == HTTP_GET || (r->remote && r->remote->repeatable);
+	again = result != -EMSGSIZE &&
+		(unsent || r->match.route->method == HTTP_GET || (r->remote && r->remote->repeatable));
 	if (result >= 0)
 		reply_remote_answer(r, answer);
 	else if (again && try_later(r, deadline_ms))
 		return;
 	else if (unsent)
 		request_busy(r, "Service unavailable: the node of the device cannot be reached");
+	else if (result == -EMSGSIZE)
+		request_text(r, MHD_HTTP_INTERNAL_SERVER_ERROR,
+			     "Unexpected exception: the answer is too large to come from another node");
 	else
 		request_text(r, MHD_HTTP_GATEWAY_TIMEOUT,
 			     "Request timeout: outcome unknown, the node that had the request died");

@@ -5,8 +5,8 @@
  * Tokens. A token names itself (its id) besides its secret, so that it is found without comparing secrets;
  * the hash of the secret is then compared in constant time. Nothing here is called often enough for an index.
  *
- * A token is a document of the store, `token:` and its id. One that a second node makes is known here after a
- * restart only: refreshing belongs to the cluster.
+ * A token is a document of the store, `token:` and its id. What another node makes or revokes is known here
+ * when it says so, or at the next refresh.
  */
 
 #include "security/tokens.h"
@@ -28,7 +28,11 @@ struct tokens {
 	struct random *random;
 	uint64_t (*wall_ms)(void);
 	struct list list;
-	size_t count; /* with those that are being stored */
+	size_t count;	  /* with those that are being stored */
+	unsigned changes; /* made here */
+	struct refresh *refresh;
+	void (*changed)(void *ctx, struct span name);
+	void *changed_ctx;
 };
 
 static const char *const roles[] = {
@@ -113,14 +117,19 @@ struct tokens *tokens_new(struct store *store, struct random *random, uint64_t (
 	return t;
 }
 
-struct tokens *tokens_free(struct tokens *t)
+static void free_list(struct list *list)
 {
 	struct list *node;
 
+	while ((node = list_take_first(list)))
+		free(container_of(node, struct token, node));
+}
+
+struct tokens *tokens_free(struct tokens *t)
+{
 	if (!t)
 		return NULL;
-	while ((node = list_take_first(&t->list)))
-		free(container_of(node, struct token, node));
+	free_list(&t->list);
 	free(t);
 	return NULL;
 }
@@ -133,14 +142,14 @@ struct loading {
 	void *ctx;
 };
 
-static void take_document(struct tokens *t, struct span name, struct span body)
+static void take_document(struct list *list, size_t *count, struct span name, struct span body)
 {
 	size_t lead = strlen(document_prefix);
 	struct token *token;
 	uint8_t id[TOKEN_ID / 2];
 
 	if (name.len != lead + TOKEN_ID || memcmp(name.data, document_prefix, lead) ||
-	    !hex_decode(span_from(name, lead), id, sizeof(id)) || t->count == TOKENS_MAX)
+	    !hex_decode(span_from(name, lead), id, sizeof(id)) || *count == TOKENS_MAX)
 		return;
 	token = calloc(1, sizeof(*token));
 	if (!token || token_decode(body, token)) {
@@ -148,8 +157,8 @@ static void take_document(struct tokens *t, struct span name, struct span body)
 		return;
 	}
 	memcpy(token->id, name.data + lead, TOKEN_ID);
-	list_append(&t->list, &token->node);
-	t->count++;
+	list_append(list, &token->node);
+	++*count;
 }
 
 static void on_document(void *ctx, int result, struct span name, struct span body, uint64_t version)
@@ -158,7 +167,7 @@ static void on_document(void *ctx, int result, struct span name, struct span bod
 
 	(void)version;
 	if (result == STORE_DONE) {
-		take_document(l->t, name, body);
+		take_document(&l->t->list, &l->t->count, name, body);
 		return;
 	}
 	l->done(l->ctx, result < 0 ? result : 0);
@@ -179,6 +188,74 @@ int tokens_load(struct tokens *t, tokens_loaded *done, void *ctx)
 	if (err)
 		free(l);
 	return err;
+}
+
+/* ---- what others did ---- */
+
+struct refresh {
+	struct tokens *t;
+	struct list list;
+	size_t count;
+	unsigned changes; /* as it began: what was made here meanwhile is in no list that was read before */
+};
+
+static void exchange_lists(struct tokens *t, struct refresh *f)
+{
+	size_t stored = 0;
+	struct list *node;
+
+	list_for_each (each, &t->list)
+		stored++;
+	free_list(&t->list);
+	while ((node = list_take_first(&f->list)))
+		list_append(&t->list, node);
+	t->count = t->count - stored + f->count;
+}
+
+static void on_refreshed(void *ctx, int result, struct span name, struct span body, uint64_t version)
+{
+	struct refresh *f = ctx;
+
+	(void)version;
+	if (result == STORE_DONE) {
+		take_document(&f->list, &f->count, name, body);
+		return;
+	}
+	f->t->refresh = NULL;
+	if (result == STORE_ABSENT && f->changes == f->t->changes)
+		exchange_lists(f->t, f);
+	free_list(&f->list);
+	free(f);
+}
+
+void tokens_refresh(struct tokens *t)
+{
+	struct refresh *f = t->refresh ? NULL : calloc(1, sizeof(*f));
+
+	if (!f)
+		return; /* under way, or later */
+	f->t = t;
+	f->changes = t->changes;
+	list_init(&f->list);
+	if (store_document_list(t->store, STORE_SETTING, span_str(document_prefix), TOKENS_MAX, on_refreshed,
+				f) < 0) {
+		free(f);
+		return;
+	}
+	t->refresh = f;
+}
+
+void tokens_on_change(struct tokens *t, void (*changed)(void *ctx, struct span name), void *ctx)
+{
+	t->changed = changed;
+	t->changed_ctx = ctx;
+}
+
+static void note_change(struct tokens *t, struct span name)
+{
+	t->changes++;
+	if (t->changed)
+		t->changed(t->changed_ctx, name);
 }
 
 /* ---- making ---- */
@@ -203,12 +280,12 @@ static void on_created(void *ctx, int result, struct span name, struct span body
 	struct creation *c = ctx;
 	struct token *token = c->token;
 
-	(void)name;
 	(void)body;
 	(void)version;
 	if (result == STORE_DONE) {
 		list_append(&c->t->list, &token->node);
 		c->token = NULL;
+		note_change(c->t, name);
 		c->done(c->ctx, 0, token, c->text);
 	} else {
 		c->t->count--;
@@ -304,7 +381,6 @@ static void on_revoked(void *ctx, int result, struct span name, struct span body
 	struct revocation *r = ctx;
 	struct token *token = find_any(r->t, span_str(r->id));
 
-	(void)name;
 	(void)body;
 	(void)version;
 	if (result >= 0 && token) {
@@ -312,6 +388,8 @@ static void on_revoked(void *ctx, int result, struct span name, struct span body
 		r->t->count--;
 		free(token);
 	}
+	if (result >= 0)
+		note_change(r->t, name);
 	r->done(r->ctx, result);
 	free(r);
 }

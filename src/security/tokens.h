@@ -50,6 +50,12 @@ typedef void tokens_loaded(void *ctx, int result);
 /* Reads all of them; once, before anything else. Those that cannot be read are left out. */
 int tokens_load(struct tokens *t, tokens_loaded *done, void *ctx) NODISCARD;
 
+/* Reads all of them again, for what other processes made and revoked; with nothing else to do if the store
+ * does not answer. Pointers to tokens are good until control returns to the loop. */
+void tokens_refresh(struct tokens *t);
+/* `changed` is called whenever one was made or revoked here. One subscriber. */
+void tokens_on_change(struct tokens *t, void (*changed)(void *ctx, struct span name), void *ctx);
+
 /* `result`: 0 or < 0; then `token` is NULL. `text` is the token itself: shown once, never again. */
 typedef void tokens_created(void *ctx, int result, const struct token *token, const char *text);
 /*

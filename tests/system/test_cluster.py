@@ -217,3 +217,36 @@ def test_a_list_without_a_store(nodes):
     answer = nodes.nodes[0].http("GET", "/api/clients", timeout=60)
     assert answer.status == 503, answer
     shoal.wait_until(lambda: nodes.nodes[0].get("/api/cluster").json["storeAway"], 20, "what /api/cluster says")
+
+
+PUMP = ("<LWM2M><Object><Name>Pump</Name><ObjectID>33000</ObjectID><ObjectVersion>1.1</ObjectVersion>"
+        "<MultipleInstances>Single</MultipleInstances><Mandatory>Optional</Mandatory><Resources/></Object></LWM2M>")
+
+
+def test_what_is_changed_at_one_node_holds_at_all(nodes):
+    one, two, three = nodes.nodes
+    made = one.http("POST", "/api/tokens", {"role": "read"}).json
+    bearer = {"Authorization": f"Bearer {made['token']}"}
+    for node in nodes.nodes:
+        shoal.wait_until(lambda: node.get("/api/clients", headers=bearer).status == 200, 5, "the token")
+    shoal.wait_until(lambda: three.http("DELETE", f"/api/tokens/{made['id']}").status == 204, 5, "its end")
+    for node in nodes.nodes:
+        shoal.wait_until(lambda: node.get("/api/clients", headers=bearer).status == 401, 5, "its end everywhere")
+
+    assert one.http("PUT", "/api/models", PUMP, "application/xml").status == 200
+    for node in nodes.nodes:
+        shoal.wait_until(lambda: node.get("/api/models/33000/1.1").status == 200, 5, "the definition")
+    assert two.http("DELETE", "/api/models/33000/1.1").status == 204
+    for node in nodes.nodes:
+        shoal.wait_until(lambda: node.get("/api/models/33000/1.1").status == 404, 5, "its end")
+
+
+def test_a_credential_that_goes_at_one_node_ends_the_session_at_another(nodes):
+    with Fleet(nodes, "cid", count=6):
+        assert nodes.total("shoal_dtls_associations") == 6
+        for left in range(5, -1, -1):
+            name = f"sim-{left + 1:06}"
+            owner = nodes.nodes[0].get(f"/api/clients/{name}/owner").json["node"]
+            other = nodes.nodes[owner % 3]  # ids begin with 1: never the owner itself
+            assert other.http("DELETE", f"/api/security/clients/{name}").status in (200, 204)
+            shoal.wait_until(lambda: nodes.total("shoal_dtls_associations") == left, 10, "the end of its session")

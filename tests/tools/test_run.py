@@ -126,7 +126,7 @@ def test_three_nodes_on_a_redis_that_ends_with_them(run, folder):
         # What is in Redis outlives both.
         shoal.wait_until(lambda: len(it.fetch("/api/clients").json) == 5, 30, "five devices")
         assert redis("CONFIG", "GET", "appendonly").endswith("yes") and redis("CONFIG", "GET", "port").endswith("0")
-        before = nodes()
+        before = shoal.wait_until(lambda: len(found := nodes()) == 3 and found, 30, "three nodes, at whichever is asked")
         victim = int(re.search(r"node-ready index=1 pid=(\d+)", it.text).group(1))
         os.kill(victim, signal.SIGKILL)
         shoal.wait_until(lambda: nodes().get(2, 0) > before[2], 30, "the second node again")

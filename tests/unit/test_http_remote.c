@@ -19,6 +19,7 @@ static struct {
 	size_t passes;
 	int refuse;
 	uint32_t drained;
+	char changed[32];
 } far;
 
 static int far_where(void *ctx, struct span endpoint, http_where_fn *done, void *arg)
@@ -74,7 +75,15 @@ static int far_drain(void *ctx, uint32_t node)
 	return far.refuse;
 }
 
-static const struct http_cluster cluster = {NULL, far_where, far_pass, far_node, far_settling, far_drain};
+static void far_changed(void *ctx, enum store_document kind, struct span name)
+{
+	(void)ctx;
+	assert_int_equal(kind, STORE_MODEL);
+	snprintf(far.changed, sizeof(far.changed), "%.*s", (int)name.len, (const char *)name.data);
+}
+
+static const struct http_cluster cluster = {NULL,	  far_where, far_pass,	 far_node,
+					    far_settling, far_drain, far_changed};
 
 static int set_up_far(void **state)
 {
@@ -503,6 +512,26 @@ static void alone_it_is_a_cluster_of_one(void **state)
 	drain("2", 0, 404);
 }
 
+static void the_others_hear_of_definitions(void **state)
+{
+	static const char xml[] =
+		"<LWM2M><Object><Name>Pump</Name><ObjectID>33000</ObjectID><ObjectVersion>1.1</ObjectVersion>"
+		"<MultipleInstances>Single</MultipleInstances><Mandatory>Optional</Mandatory><Resources/></"
+		"Object></LWM2M>";
+	char more[1024];
+
+	(void)state;
+	snprintf(more, sizeof(more), "Content-Type: application/xml\r\nContent-Length: %zu\r\n\r\n%s",
+		 strlen(xml), xml);
+	client_ask(c, "PUT /api/models", more);
+	WAIT_FOR(bench.document_done);
+	assert_string_equal(far.changed, "");
+	bench_finish_document(STORE_DONE);
+	WAIT_FOR(client_complete(c));
+	assert_int_equal(client_status(c), 200);
+	assert_string_equal(far.changed, "33000/1.1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -517,6 +546,7 @@ int main(void)
 		TEST(what_was_not_sent_may_be_tried_again),
 		TEST(answers_that_are_none_are_not_believed),
 		TEST(requests_that_are_none_are_refused),
+		TEST(the_others_hear_of_definitions),
 		TEST(a_stop_answers_what_was_passed_on),
 		TEST(the_list_is_that_of_all_nodes),
 		TEST(a_list_without_a_store_is_refused),

@@ -185,6 +185,67 @@ static void tokens_outlive_the_process_but_not_in_clear(void **state)
 	assert_int_equal(tokens_next(tokens, NULL)->expires_ms, 5000);
 }
 
+static void on_changed(void *ctx, struct span name)
+{
+	++*(unsigned *)ctx;
+	assert_int_equal(name.len, strlen("token:") + TOKEN_ID);
+}
+
+/* Waits for what the store is asked, without a callback of ours. */
+static void refresh(struct tokens *t)
+{
+	struct tokens *behind = tokens_new(bench.store, &source, wall);
+
+	assert_non_null(behind);
+	tokens_refresh(t);
+	/* Look-ups come back in their order. */
+	bench.waiting++;
+	assert_int_equal(tokens_load(behind, on_loaded, NULL), 0);
+	bench_run();
+	tokens_free(behind);
+}
+
+static void what_another_process_did_is_known_after_a_refresh(void **state)
+{
+	struct tokens *here = tokens, *there;
+	char text[TOKEN_TEXT];
+	unsigned changes = 0;
+
+	(void)state;
+	tokens_on_change(here, on_changed, &changes);
+	load(); /* as another node has them */
+	there = tokens;
+	tokens = here;
+	memcpy(text, create(TOKEN_OPERATE, "", 0), sizeof(text));
+	assert_int_equal(changes, 1);
+	assert_null(tokens_check(there, span_str(text)));
+	refresh(there);
+	assert_non_null(tokens_check(there, span_str(text)));
+	assert_int_equal(tokens_count(there), 1);
+	bench.waiting++;
+	assert_int_equal(tokens_revoke(here, span_str(made.id), on_revoked, NULL), 0);
+	bench_run();
+	assert_int_equal(changes, 2);
+	assert_non_null(tokens_check(there, span_str(text)));
+	refresh(there);
+	assert_null(tokens_check(there, span_str(text)));
+	assert_int_equal(tokens_count(there), 0);
+	tokens_free(there);
+}
+
+static void what_is_made_during_a_refresh_stays(void **state)
+{
+	(void)state;
+	create(TOKEN_READ, "before", 0);
+	tokens_refresh(tokens);
+	create(TOKEN_ADMIN, "meanwhile", 0);
+	assert_int_equal(role_of(made.text), TOKEN_ADMIN);
+	assert_int_equal(tokens_count(tokens), 2);
+	refresh(tokens);
+	assert_int_equal(tokens_count(tokens), 2);
+	assert_int_equal(role_of(made.text), TOKEN_ADMIN);
+}
+
 static void documents_are_checked(void **state)
 {
 	struct token t = {.role = TOKEN_ADMIN, .name = "n", .created_ms = 1, .expires_ms = 2, .hash = {3}},
@@ -239,6 +300,8 @@ int main(void)
 		CASE(a_token_ends),
 		CASE(a_revoked_token_is_gone_for_ever),
 		CASE(tokens_outlive_the_process_but_not_in_clear),
+		CASE(what_another_process_did_is_known_after_a_refresh),
+		CASE(what_is_made_during_a_refresh_stays),
 		CASE(documents_are_checked),
 		CASE(limits_hold),
 	};
